@@ -1,0 +1,14 @@
+package collector
+
+// Sources is everything collectors may be built from. A nil field means that this program was
+// built or configured without that source.
+type Sources struct {
+	Corosync CorosyncReader
+	Links    LinkMeasurer
+	Ceph     CephReader
+}
+
+// Specs are all collectors there are, in the order of docs/metrics.md.
+func Specs() []Spec {
+	return []Spec{CorosyncSpec(), LinksSpec(), CephSpec()}
+}
