@@ -28,12 +28,12 @@ func spec(name string, scope Scope, f funcCollector) Spec {
 	return Spec{Name: name, Scope: scope, On: true, New: func(Sources) (Collector, error) { return f, nil }}
 }
 
-var sample = newGauge("test_sample", "A sample.", "of")
+var testSample = newGauge("test_sample", "A sample.", "of")
 
 func sends(of ...string) funcCollector {
 	return func(_ context.Context, ch chan<- prometheus.Metric) error {
 		for _, o := range of {
-			ch <- sample.metric(1, o)
+			ch <- testSample.metric(1, o)
 		}
 		return nil
 	}
@@ -101,7 +101,7 @@ func TestOneStuckCollectorCostsOnlyItsOwnSeries(t *testing.T) {
 			spec("good", Node, sends("good")),
 			spec("bad", Node, func(_ context.Context, ch chan<- prometheus.Metric) error {
 				runs++
-				ch <- sample.metric(1, "bad")
+				ch <- testSample.metric(1, "bad")
 				<-release // deaf to its context
 				return nil
 			}))
@@ -143,7 +143,7 @@ func TestOneStuckCollectorCostsOnlyItsOwnSeries(t *testing.T) {
 
 func TestMetricsSentBeforeAnErrorAreExported(t *testing.T) {
 	e := newTestExporter(t, Options{}, Sources{}, spec("half", Node, func(_ context.Context, ch chan<- prometheus.Metric) error {
-		ch <- sample.metric(0, "half")
+		ch <- testSample.metric(0, "half")
 		return errors.New("the rest cannot be read")
 	}))
 	got := e.scrape(t, Filter{})
