@@ -363,7 +363,7 @@ func TestCheckNamesTheFileAndTheRemedy(t *testing.T) {
 		{"good", Options{ConfFile: conf, Keyring: good}, "", nil},
 		{"keyring named by ceph.conf", Options{ConfFile: viaConf, User: "client.quorate"}, "", nil},
 		{"no ceph.conf", Options{ConfFile: dir + "/none"}, ErrNotConfigured, []string{dir + "/none"}},
-		{"malformed ceph.conf", Options{ConfFile: bad}, ErrConf, []string{bad, "line 2"}},
+		{"malformed ceph.conf", Options{ConfFile: bad}, ErrConf, []string{bad + ":2: "}},
 		{"key of another user", Options{ConfFile: conf, Keyring: other}, ErrKeyring, []string{other, "client.quorate", "ceph auth get-or-create client.quorate mon 'allow r' mgr 'allow r' -o /etc/ceph/"}},
 		{"no keyring", Options{ConfFile: conf, Keyring: dir + "/none.keyring"}, ErrKeyring, []string{dir + "/none.keyring", "-o " + dir}},
 		{"unreadable keyring", Options{ConfFile: conf, Keyring: dir}, ErrKeyring, []string{dir, "read it"}},

@@ -35,13 +35,13 @@ func parseConf(b []byte) (confFile, error) {
 		case strings.HasPrefix(line, "["):
 			name, ok := strings.CutSuffix(line[1:], "]")
 			if !ok {
-				return nil, fmt.Errorf("line %d: section without closing bracket", n)
+				return nil, fmt.Errorf("%d: section without closing bracket", n)
 			}
 			section = strings.TrimSpace(name)
 		default:
 			k, v, ok := strings.Cut(line, "=")
 			if !ok {
-				return nil, fmt.Errorf("line %d: neither a section nor key = value", n)
+				return nil, fmt.Errorf("%d: neither a section nor key = value", n)
 			}
 			if conf[section] == nil {
 				conf[section] = map[string]string{}
@@ -96,7 +96,7 @@ func check(o Options) (settings, error) {
 	}
 	conf, err := parseConf(b)
 	if err != nil {
-		return settings{}, newError(ErrConf, err, "%s is malformed", o.ConfFile)
+		return settings{}, newError(ErrConf, nil, "%s:%v", o.ConfFile, err)
 	}
 	s := settings{fsid: conf.get(o.User, "fsid")}
 	if o.Keyring == "" && (conf.get(o.User, "key") != "" || conf.get(o.User, "keyfile") != "") {
