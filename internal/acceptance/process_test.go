@@ -13,6 +13,7 @@ import (
 type footprint struct {
 	threads, fds, goroutines int
 	rssMiB                   float64
+	privateMiB               float64 // the part that is not pages of programs and libraries, which other processes share
 }
 
 func (f footprint) String() string {
@@ -36,6 +37,7 @@ func (x *exporter) footprint(t *testing.T) footprint {
 		fds:        len(fds),
 		goroutines: int(a.series["go_goroutines{}"]),
 		rssMiB:     float64(statusField(t, proc, "VmRSS")) / 1024,
+		privateMiB: float64(statusField(t, proc, "VmRSS")-statusField(t, proc, "RssFile")) / 1024,
 	}
 }
 
