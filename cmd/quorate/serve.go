@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -66,6 +68,9 @@ func (s *serveCommand) run(stderr io.Writer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // a scrape allocates little: Go's default headroom is not worth the memory
+	}
 	s.log.Writer = stderr
 	log := promslog.New(s.log)
 	src, err := s.sources.open(s.enabled, log)
