@@ -69,7 +69,7 @@ func (f *sourceFlags) open(on func(collector string) bool, log *slog.Logger) (*s
 		if !on(name) {
 			continue
 		}
-		if err := open(s, log.With("source", name)); err != nil {
+		if err := open(s, log.With("component", name)); err != nil {
 			s.close(log)
 			return nil, err
 		}

@@ -46,7 +46,7 @@ func New(cfg Config) (*Server, error) {
 	mux.HandleFunc("GET /-/ready", s.answerReady)
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name:        "Quorate",
-		Description: "corosync quorum, Ceph health, Proxmox HA and live migrations for Prometheus",
+		Description: "What this node knows of its cluster: corosync, Ceph, Proxmox VE",
 		Version:     cfg.Version,
 		Profiling:   "false",
 		Links: []web.LandingLinks{
