@@ -24,7 +24,7 @@ import (
 
 const (
 	nodeEnv     = "QUORATE_TEST_LINKPROBE_NODE"
-	labInterval = 100 * time.Millisecond
+	labInterval = 200 * time.Millisecond
 )
 
 // measured is what one exporter found out about one peer link since it was asked before.
@@ -169,16 +169,22 @@ func (e *nodeExporter) ask() state {
 	return s
 }
 
-// gather adds up the answers until link has been measured n times, and forgets what was before.
-func (e *nodeExporter) gather(n int, link string) map[string]measured {
-	e.t.Helper()
-	e.ask()
+// gather adds up what the exporters answer until link has been measured n times in all, and forgets
+// what was before.
+func gather(t *testing.T, n int, link string, exporters ...*nodeExporter) map[string]measured {
+	t.Helper()
+	time.Sleep(2 * labInterval) // rounds that are under way saw what was before
+	for _, e := range exporters {
+		e.ask()
+	}
 	sum := map[string]measured{}
-	eventually(e.t, fmt.Sprintf("%d rounds on %s", n, link), func() bool {
+	eventually(t, fmt.Sprintf("%d rounds on %s", n, link), func() bool {
 		time.Sleep(labInterval)
-		for name, m := range e.ask().Links {
-			s := sum[name]
-			sum[name] = measured{s.Sent + m.Sent, s.Lost + m.Lost, append(s.RTTs, m.RTTs...)}
+		for _, e := range exporters {
+			for name, m := range e.ask().Links {
+				s := sum[name]
+				sum[name] = measured{s.Sent + m.Sent, s.Lost + m.Lost, append(s.RTTs, m.RTTs...)}
+			}
 		}
 		return sum[link].Sent >= n
 	})
@@ -240,26 +246,27 @@ func TestLabLinkProbeMeasuresDelayAndLoss(t *testing.T) {
 	for _, n := range l.Nodes() {
 		exporters[n] = exporterIn(t, l, n)
 	}
-	e, far := exporters[1], exporters[3]
+	far := exporters[3]
 	const bad = "pve3 0"
-	others := []string{"pve2 0", "pve2 1", "pve3 1"}
+	others := []string{"pve1 0", "pve1 1", "pve2 0", "pve2 1", "pve3 1"}
 
 	// check gathers n rounds on the bad link and wants delay and loss there, and neither elsewhere.
 	check := func(t *testing.T, n int, delay time.Duration, loss float64) {
 		t.Helper()
-		all := e.gather(n, bad)
+		all := gather(t, n, bad, exporters[1], exporters[2])
 		t.Logf("%s: %v", bad, all[bad])
 		got, tolerance := all[bad].loss(loss)
-		if tolerance = max(tolerance, 0.02); math.Abs(got-loss) > tolerance {
+		// The box runs in user space on a busy machine: a frame may come too late, or be delayed more
+		// than was asked for, but never less.
+		if tolerance = max(tolerance, 0.05); math.Abs(got-loss) > tolerance {
 			t.Errorf("%s: loss %.3f, want %.3f ± %.3f", bad, got, loss, tolerance)
 		}
-		// The box runs in user space on a busy machine: it may be late, but never early.
 		if m := all[bad].median(); loss < 1 && (m < delay || m > delay+10*time.Millisecond) {
 			t.Errorf("%s: median %v, want %v", bad, m, delay)
 		}
 		for _, name := range others {
 			t.Logf("%s: %v", name, all[name])
-			if got, _ := all[name].loss(0); got > 0.02 || all[name].median() > 5*time.Millisecond {
+			if got, _ := all[name].loss(0); got > 0.05 || all[name].median() > 5*time.Millisecond {
 				t.Errorf("%s is good but measured as %v", name, all[name])
 			}
 		}
@@ -279,11 +286,11 @@ func TestLabLinkProbeMeasuresDelayAndLoss(t *testing.T) {
 	t.Run("healthy", func(t *testing.T) { check(t, 50, 0, 0) })
 	t.Run("20 ms each way", func(t *testing.T) {
 		fault(t, "link-delay", "3", "0", "20")
-		check(t, 100, 40*time.Millisecond, 0)
+		check(t, 60, 40*time.Millisecond, 0)
 	})
 	t.Run("20 % each way", func(t *testing.T) {
 		fault(t, "link-loss", "3", "0", "20")
-		check(t, 250, 0, 1-0.8*0.8)
+		check(t, 240, 0, 1-0.8*0.8)
 	})
 	t.Run("dead link", func(t *testing.T) {
 		fault(t, "link-down", "3", "0")
@@ -293,17 +300,17 @@ func TestLabLinkProbeMeasuresDelayAndLoss(t *testing.T) {
 	t.Run("no exporter on pve3, 20 ms each way", func(t *testing.T) {
 		far.stop()
 		fault(t, "link-delay", "3", "0", "20")
-		check(t, 100, 40*time.Millisecond, 0)
+		check(t, 60, 40*time.Millisecond, 0)
 	})
 	t.Run("no exporter on pve3, 20 % each way", func(t *testing.T) {
 		fault(t, "link-loss", "3", "0", "20")
-		check(t, 250, 0, 1-0.8*0.8)
+		check(t, 240, 0, 1-0.8*0.8)
 	})
 	t.Run("exporter restarted", func(t *testing.T) {
 		far = exporterIn(whole, l, 3) // it serves the next test as well
 		check(t, 50, 0, 0)
 	})
-	t.Run("own address gone and back", func(t *testing.T) { loseAddress(t, l, e, far) })
+	t.Run("own address gone and back", func(t *testing.T) { loseAddress(t, l, exporters[1], far) })
 }
 
 // loseAddress takes the ring address of pve3's link 0 away, from a running exporter and then from
@@ -319,7 +326,7 @@ func loseAddress(t *testing.T, l *lab.Lab, near, far *nodeExporter) {
 	}
 	good := func(e *nodeExporter, link string) {
 		t.Helper()
-		if m := e.gather(20, link)[link]; m.Lost > m.Sent/10 {
+		if m := gather(t, 20, link, e)[link]; m.Lost > m.Sent/10 {
 			t.Errorf("%s with the address: %v", link, m)
 		}
 	}
@@ -328,7 +335,7 @@ func loseAddress(t *testing.T, l *lab.Lab, near, far *nodeExporter) {
 
 	ip("del")
 	for link, e := range map[string]*nodeExporter{"pve3 0": near, "pve1 0": far} {
-		if m := e.gather(20, link)[link]; m.Lost < m.Sent-1 { // one may have been under way
+		if m := gather(t, 20, link, e)[link]; m.Lost < m.Sent-1 { // one may have been under way
 			t.Errorf("%s without the address: %v", link, m)
 		}
 	}
@@ -340,7 +347,7 @@ func loseAddress(t *testing.T, l *lab.Lab, near, far *nodeExporter) {
 	ip("del")
 	far = exporterIn(t, l, 3)
 	eventually(t, "the exporter tells that an address is missing", func() bool { return !far.ask().Up })
-	if m := far.gather(20, "pve1 1")["pve1 0"]; m.Sent != 0 {
+	if m := gather(t, 20, "pve1 1", far)["pve1 0"]; m.Sent != 0 {
 		t.Errorf("measured from an address that is not there: %v", m)
 	}
 	ip("add")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -229,6 +230,26 @@ func TestHangingNodelistNeitherStopsMeasuringNorTheEnd(t *testing.T) {
 	defer once.Do(func() { close(release) })
 	eventually(t, "measured while the nodelist hangs", func() bool { s, _, _ := e.of("pve2", 0); return s >= 3 })
 	e.stop() // must return though Peers does not
+}
+
+func TestNodelistIsReadEachHalfMinuteAndSoonerAfterAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var at []time.Duration
+		e := runConfig(t, Config{Peers: func(context.Context) (Topology, error) {
+			at = append(at, time.Since(began))
+			if len(at) == 2 {
+				return Topology{}, errors.New("half written")
+			}
+			return Topology{}, nil
+		}})
+		time.Sleep(70 * time.Second)
+		e.stop()
+		want := []time.Duration{0, 30 * time.Second, 35 * time.Second, 65 * time.Second}
+		if !slices.Equal(at, want) {
+			t.Errorf("read after %v, want %v", at, want)
+		}
+	})
 }
 
 func TestNothingIsLeftBehindOverRestarts(t *testing.T) {

@@ -178,6 +178,33 @@ func TestClosedPortIsRefusedAndNotLost(t *testing.T) {
 	}
 }
 
+func TestErrorOfAnEarlierPacketDoesNotCostTheNextRound(t *testing.T) {
+	tr, peer := fakePeer(t)
+	at := net.UDPAddrFromAddrPort(peer.LocalAddr().(*net.UDPAddr).AddrPort())
+	_ = peer.Close()
+	if err := tr.(*prober).sock.send([]byte("to nobody")); err != nil { // nobody reads what comes of it
+		t.Fatal(err)
+	}
+	peer, err := net.ListenUDP("udp4", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		answerOne(t, peer, func(p packet) [][]byte {
+			p.kind, p.sender, p.receiver = reply, p.receiver, p.sender
+			return [][]byte{p.seal(testKey)}
+		})
+	}()
+	if r := tr.probe(t.Context(), 30*time.Second); r.outcome != answered {
+		t.Errorf("%+v, want answered", r)
+	}
+	_ = peer.SetReadDeadline(time.Unix(1, 0)) // ends answerOne if nothing came
+	<-done
+}
+
 func TestProbeEndsWithItsContext(t *testing.T) {
 	tr, _ := fakePeer(t)
 	ctx, cancel := context.WithCancel(t.Context())
