@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/lab"
+	"github.com/quorate/quorate/internal/lab/labtest"
 	"github.com/quorate/quorate/internal/source"
 )
 
@@ -183,38 +183,12 @@ func (r *reader) until(what string, ok func(answer) bool) answer {
 
 func startLab(t *testing.T, o lab.Options) *lab.Lab {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts real daemons; not with -short")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for network and mount namespaces")
-	}
-	if _, err := exec.LookPath("corosync"); err != nil {
-		t.Skip("corosync is not installed")
-	}
 	if d, err := openDaemon(); errors.Is(err, ErrNotBuilt) {
 		t.Skip("built without cgo")
 	} else if err == nil {
 		d.close() // this machine has a corosync of its own
 	}
-	dir, err := os.MkdirTemp("/var/tmp", "quorate-corosync-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	o.Dir = filepath.Join(dir, "lab")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	l, err := lab.Up(ctx, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Down(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
+	return labtest.New(t, o)
 }
 
 func inject(t *testing.T, l *lab.Lab, fault string, args ...string) {

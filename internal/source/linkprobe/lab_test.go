@@ -11,12 +11,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/internal/lab"
+	"github.com/quorate/quorate/internal/lab/labtest"
 )
 
 // A network namespace belongs to a process here, so each node of the lab runs this test binary a
@@ -209,39 +209,10 @@ func (m measured) String() string {
 	return fmt.Sprintf("%d of %d lost, median %v", m.Lost, m.Sent, m.median())
 }
 
-func startLab(t *testing.T) *lab.Lab {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("starts real daemons; not with -short")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for network and mount namespaces")
-	}
-	if _, err := exec.LookPath("corosync"); err != nil {
-		t.Skip("corosync is not installed")
-	}
-	dir, err := os.MkdirTemp("/var/tmp", "quorate-linkprobe-test-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := lab.Up(t.Context(), lab.Options{Dir: dir, Nodes: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := l.Down(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
 // TestLabLinkProbeMeasuresDelayAndLoss puts a link of pve3 through delay, loss and death, and looks
 // from pve1 and pve2. A box delays and loses each way, so a round trip has it twice.
 func TestLabLinkProbeMeasuresDelayAndLoss(t *testing.T) {
-	l, whole := startLab(t), t
+	l, whole := labtest.New(t, lab.Options{Nodes: 3}), t
 	exporters := map[int]*nodeExporter{}
 	for _, n := range l.Nodes() {
 		exporters[n] = exporterIn(t, l, n)
