@@ -10,7 +10,7 @@ LDFLAGS     := -X github.com/prometheus/common/version.Version=$(VERSION) \
                -X github.com/prometheus/common/version.Revision=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs ceph-replay clean
+.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs ceph-replay ha-replay pve-dropin clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"
@@ -37,16 +37,18 @@ unit: ## the build without cgo and its tests
 	CGO_ENABLED=0 $(GO) build ./...
 	CGO_ENABLED=0 $(GO) test -short ./...
 
+# Tests on real daemons mostly wait for them: four packages at once keep two cores busy.
 race: build ## all tests with the race detector, on real corosync and Ceph where they need them
-	QUORATE_LAB=required $(GO) test -race -timeout 18m ./...
+	QUORATE_LAB=required $(GO) test -race -p 4 -timeout 18m ./...
 
 fuzz: ## every fuzz target for FUZZTIME (default 10s)
 	@bash .ci/fuzz $(FUZZTIME)
 
-soak: ## what takes long: fuzzing for 5 minutes each, the lab tests ten times
+soak: ## what takes long: fuzzing for 5 minutes each, every fault of the lab, the acceptance tests ten times
 	@.ci/deps build lab
 	@bash .ci/fuzz 5m
-	QUORATE_LAB=required $(GO) test -race -count=10 -timeout 4h ./internal/acceptance/...
+	QUORATE_LAB=required QUORATE_SOAK=1 $(GO) test -race -timeout 4h ./...
+	QUORATE_LAB=required $(GO) test -count=10 -timeout 4h ./internal/acceptance/...
 
 bench: ## Go benchmarks and the table of whole-process costs on the real daemons
 	@.ci/deps build lab
@@ -63,6 +65,16 @@ demo-down: ## removes all of it
 
 docs: ## regenerates docs/metrics.md
 	$(GO) test ./collector -run TestMetricsDocIsCurrent -update
+
+ha-replay: ## compares with recorded scenarios of Proxmox's HA manager: make ha-replay SCENARIOS=DIR
+	@[ -n "$(SCENARIOS)" ] || { echo "usage: make ha-replay SCENARIOS=DIR (index.json and NAME.jsonl.gz)"; exit 2; }
+	@.ci/deps build
+	@$(GO) run ./cmd/quorate-replay ha "$(SCENARIOS)"
+
+pve-dropin: ## compares with prometheus-pve-exporter on recordings: make pve-dropin RECORDINGS=DIR
+	@[ -n "$(RECORDINGS)" ] || { echo "usage: make pve-dropin RECORDINGS=DIR (a directory a state)"; exit 2; }
+	@.ci/deps build
+	@$(GO) run ./cmd/quorate-replay pve-dropin "$(RECORDINGS)"
 
 ceph-replay: ## compares with the mgr module on recordings: make ceph-replay RECORDINGS=DIR
 	@[ -n "$(RECORDINGS)" ] || { echo "usage: make ceph-replay RECORDINGS=DIR (a directory a state)"; exit 2; }

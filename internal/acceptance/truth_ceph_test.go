@@ -17,6 +17,7 @@ var healthyCeph = []string{
 	`pve1: ceph_mon_quorum_status == 1`,
 	`pve1: sum ceph_mon_quorum_status == 3`,
 	`pve1: sum ceph_mgr_status == 1`,
+	`pve1: sum ceph_mgr_metadata == 2`,
 	`pve1: ceph_osd_up == 1`,
 	`pve1: sum ceph_osd_up == 6`,
 	`pve1: ceph_osd_in == 1`,
@@ -161,6 +162,22 @@ var cephTruths = []truth{
 			`pve1: ceph_pg_* absent`,
 			`pve1: sum ceph_osd_up == 6`,
 		},
+	},
+	{
+		name: "mgr failover", faults: []string{"mgr-failover"}, within: mapped,
+		claims: []string{
+			`pve1: sum ceph_mgr_metadata == 1`,
+			`pve1: sum ceph_mgr_status == 1`,
+			`pve1: sum ceph_pg_active == 40`,
+		},
+	},
+	{
+		name: "backfillfull", faults: []string{"backfillfull"}, within: mapped,
+		claims: []string{`pve1: ceph_health_detail{name="OSD_BACKFILLFULL",severity="HEALTH_WARN"} == 1`},
+	},
+	{
+		name: "pool over its quota", faults: []string{"pool-quota"}, within: mapped,
+		claims: []string{`pve1: ceph_health_detail{name="POOL_FULL",severity="HEALTH_WARN"} == 1`},
 	},
 	{
 		name: "nearfull", faults: []string{"nearfull"}, within: mapped,

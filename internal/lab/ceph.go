@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -214,16 +215,12 @@ func (l *Lab) makePools(ctx context.Context, plan cephPlan) error {
 	if _, err := l.cephRun(ctx, "", "rbd", "create", "--size", "256", cephRBDPool+"/vm-100-disk-0"); err != nil {
 		return err
 	}
-	for pool, pgs := range pools {
-		fill := func() error { return l.fillPool(ctx, pool, pgs, hasTrimmedLog) }
-		if pgs > maxFilledPGs {
-			fill = func() error { return l.writeObjects(ctx, pool, objectsPerPG*maxFilledPGs) }
+	return each(slices.Sorted(maps.Keys(pools)), func(pool string) error {
+		if pools[pool] > maxFilledPGs {
+			return l.writeObjects(ctx, pool, objectsPerPG*maxFilledPGs)
 		}
-		if err := fill(); err != nil {
-			return err
-		}
-	}
-	return nil
+		return l.fillPool(ctx, pool, pools[pool], hasTrimmedLog)
+	})
 }
 
 // writeObjects writes about n small objects with names of their own into a pool.
@@ -250,16 +247,6 @@ func (l *Lab) startCeph(ctx context.Context, daemons ...cephDaemon) error {
 // cephNodeUp starts the Ceph daemons of a node that was down. It does not wait for them.
 func (l *Lab) cephNodeUp(ctx context.Context, node int) error {
 	return l.startCeph(ctx, onNode(l.cephPlan().all(), node)...)
-}
-
-// cephDown stops every Ceph daemon of the lab, those that write first.
-func (l *Lab) cephDown(ctx context.Context) error {
-	plan := l.cephPlan()
-	var errs []error
-	for _, daemons := range [][]cephDaemon{plan.osds(), plan.mgrs(), plan.mons()} {
-		errs = append(errs, l.stopCeph(ctx, syscall.SIGTERM, daemons...))
-	}
-	return errors.Join(errs...)
 }
 
 // stopCeph signals the daemons and waits until they are gone.

@@ -11,15 +11,17 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 const (
-	cephCommandTimeout = 30 * time.Second // of one client program, if ctx has no earlier deadline
-	cephConnectTimeout = "10"             // seconds the ceph program tries to reach a monitor
-	cephSocketTimeout  = 3 * time.Second  // of one admin socket command
-	maxSocketReply     = 64 << 20
+	cephCommandTimeout  = 30 * time.Second // of one client program, if ctx has no earlier deadline
+	cephConnectTimeout  = "10"             // seconds the ceph program tries to reach a monitor
+	cephElectionTimeout = 10 * time.Second // the monitors' own is 2 s, and they may hold several
+	cephSocketTimeout   = 3 * time.Second  // of one admin socket command
+	maxSocketReply      = 64 << 20
 )
 
 // errNoMon is returned when no monitor of the lab is in a quorum.
@@ -33,7 +35,8 @@ func (l *Lab) CephConf() string { return l.cephPlan().conf() }
 func (l *Lab) CephKeyring() string { return l.cephPlan().keyring(cephClient) }
 
 // CephCLI runs the ceph program as client.admin on a node whose monitor is in quorum, connected to
-// that monitor, and returns its standard output. It fails at once when there is no such node.
+// that monitor, and returns its standard output. It fails when there is no such node, at once
+// if too few monitors run.
 // The call gets 30 seconds, or less if ctx ends earlier: commands for a manager that hangs do not
 // return by themselves.
 func (l *Lab) CephCLI(ctx context.Context, args ...string) (string, error) {
@@ -66,7 +69,7 @@ func (l *Lab) cephBatch(ctx context.Context, commands ...string) (string, error)
 func (l *Lab) cephRun(ctx context.Context, stdin, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, cephCommandTimeout)
 	defer cancel()
-	node, err := l.answeringMon(ctx)
+	node, err := l.electedMon(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%s %s: %w", program, strings.Join(args, " "), err)
 	}
@@ -92,6 +95,21 @@ func (l *Lab) cephRun(ctx context.Context, stdin, program string, args ...string
 		what = strings.ReplaceAll(strings.TrimSpace(stdin), "\n", "; ")
 	}
 	return stdout.String(), fmt.Errorf("%s: %s %s: %w", NodeName(node), program, what, err)
+}
+
+// electedMon is answeringMon that waits for an election: while most monitors run there is none in
+// quorum for a moment whenever one joins or leaves.
+func (l *Lab) electedMon(ctx context.Context) (node int, err error) {
+	mons := l.cephPlan().mons()
+	alive := chosen(slices.Clone(mons), func(d cephDaemon) bool { return l.Running(d.node, d.name()) && !l.hangs(d) })
+	if len(alive) <= len(mons)/2 {
+		return 0, errNoMon
+	}
+	err = poll(ctx, cephElectionTimeout, 50*time.Millisecond, func() error {
+		node, err = l.answeringMon(ctx)
+		return err
+	})
+	return node, err
 }
 
 // answeringMon finds a node whose monitor is in quorum.

@@ -22,9 +22,9 @@ const (
 // cephStateFaults are the health checks that have nothing to do with a daemon or PG being gone.
 func cephStateFaults() []cephFault {
 	return []cephFault{
-		ratioFault("nearfull", "OSD_NEARFULL", 1),
-		ratioFault("backfillfull", "OSD_BACKFILLFULL", 2),
-		ratioFault("full", "OSD_FULL", 3),
+		ratioFault("nearfull", 1),
+		ratioFault("backfillfull", 2),
+		ratioFault("full", 3),
 		{
 			name: "flags", args: "NAME…", help: "Set flags of the OSD map, e.g. noout norebalance.", check: checkFlags,
 			inject: func(ctx context.Context, l *Lab, args []string) error {
@@ -53,7 +53,7 @@ var fullRatios = [...]struct{ name, normal, tiny string }{
 
 // ratioFault lowers the first n ratios below what the empty stores use. They must stay in order,
 // else Ceph complains of that instead.
-func ratioFault(name, check string, n int) cephFault {
+func ratioFault(name string, n int) cephFault {
 	return cephFault{
 		name: name, help: fmt.Sprintf("Make every OSD %s, by lowering the ratios.", name),
 		inject: func(ctx context.Context, l *Lab, _ []string) error {
@@ -64,7 +64,7 @@ func ratioFault(name, check string, n int) cephFault {
 			if _, err := l.cephBatch(ctx, commands...); err != nil {
 				return err
 			}
-			return l.waitCheck(ctx, check)
+			return l.waitFull(ctx, strings.ToUpper(name))
 		},
 		heal: func(ctx context.Context, l *Lab, _ []string) error {
 			var commands []string
@@ -75,6 +75,18 @@ func ratioFault(name, check string, n int) cephFault {
 			return err
 		},
 	}
+}
+
+// waitFull waits until every OSD and its pools are so. Each OSD looks at the ratios when it gets to
+// it, and on the way to "full" it may report "backfillfull".
+func (l *Lab) waitFull(ctx context.Context, what string) error {
+	all := len(l.answeringOSDs())
+	return l.waitCeph(ctx, func(s cephStatus) error {
+		if s.Health.Checks["OSD_"+what].Summary.Count < all || !s.check("POOL_"+what) {
+			return fmt.Errorf("not all of %d OSDs are %s (%s)", all, what, s.complaints())
+		}
+		return nil
+	})
 }
 
 // waitCheck waits until the health shows a check.

@@ -21,7 +21,12 @@ const (
 type cephStatus struct {
 	Health struct {
 		Status string
-		Checks map[string]struct{ Summary struct{ Message string } }
+		Checks map[string]struct {
+			Summary struct {
+				Message string
+				Count   int
+			}
+		}
 	}
 	QuorumNames []string `json:"quorum_names"`
 	OSDMap      struct {

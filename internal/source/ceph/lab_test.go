@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/lab"
+	"github.com/quorate/quorate/internal/lab/labtest"
 	"github.com/quorate/quorate/internal/source"
 )
 
@@ -158,33 +159,11 @@ func (r *reader) until(what string, within time.Duration, ok func(reading) bool)
 	return last
 }
 
-func cephLab(t *testing.T) *lab.Lab {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a real Ceph cluster")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("a lab needs root, for network and mount namespaces")
-	}
-	if _, err := os.Stat("/usr/bin/ceph-mon"); errors.Is(err, os.ErrNotExist) {
-		t.Skip("ceph-mon is not installed")
-	}
-	l, err := lab.Up(t.Context(), lab.Options{Dir: filepath.Join(t.TempDir(), "lab"), Ceph: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := l.Down(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return l
-}
-
 // TestLabRealClusterThroughItsFaults kills and stops daemons of a real cluster while one connection
 // stays open to it.
 func TestLabRealClusterThroughItsFaults(t *testing.T) {
-	l := cephLab(t)
+	labtest.Soak(t)
+	l := labtest.New(t, lab.Options{Ceph: true})
 	r := inNode(t, l, 1)
 	whole := func(v reading) bool {
 		return v.Mon && v.Mgr && v.Reason == "" && v.Health == "HEALTH_OK" && v.Quorum == 3 && v.Active == v.PGs && v.PGs > 0
