@@ -98,7 +98,7 @@ func (l *Lab) self(ctx context.Context) (string, error) {
 		return built, nil
 	}
 	if _, err := l.Run(ctx, 0, "go", "build", "-o", built, "github.com/quorate/quorate/cmd/quorate-lab"); err != nil {
-		return "", fmt.Errorf("no quorate-lab program to delay and lose frames with: %w (name one in Options.Self)", err)
+		return "", fmt.Errorf("no quorate-lab program to start as a daemon: %w (name one in Options.Self)", err)
 	}
 	return built, nil
 }

@@ -20,12 +20,12 @@ type DemoOptions struct {
 
 const loopback = "127.0.0.1"
 
-// Demo starts a lab with Ceph, an exporter in every node and Prometheus, all reachable on loopback
+// Demo starts a lab with Ceph and a played Proxmox VE, an exporter in every node and Prometheus, all reachable on loopback
 // only, and writes to out what happens and which pages to open. When it fails nothing is left.
 func Demo(ctx context.Context, o DemoOptions, out io.Writer) error {
-	o.Ceph = true
+	o.Ceph, o.PVE = true, true
 	began := time.Now()
-	fmt.Fprintln(out, "starting corosync and Ceph on 3 nodes …")
+	fmt.Fprintln(out, "starting corosync, Ceph and Proxmox VE (played) on 3 nodes …")
 	l, err := Up(ctx, o.Options)
 	if err != nil {
 		return err
@@ -46,8 +46,7 @@ func (l *Lab) startDemo(ctx context.Context, o DemoOptions, out io.Writer) error
 	address := func(i int) string { return fmt.Sprintf("%s:%d", loopback, o.Port+i) }
 	for _, node := range l.Nodes() {
 		err := l.StartExporter(ctx, node, ExporterOptions{
-			Binary: o.Exporter, Listen: address(node),
-			Args: []string{"--ceph.config=" + l.CephConf(), "--ceph.keyring=" + l.CephKeyring()},
+			Binary: o.Exporter, Listen: address(node), Args: l.ExporterArgs(),
 		})
 		if err != nil {
 			return err
@@ -83,6 +82,8 @@ func (l *Lab) demoPages(address func(int) string) string {
 	fmt.Fprintf(&b, "  http://%s/targets  Prometheus and what it scrapes\n", address(0))
 	for _, q := range []struct{ expr, says string }{
 		{"pve_cluster_quorum", "quorum, as each node sees it"},
+		{"pve_ha_state", "HA: the services' states; after node-down fence and recovery take 3 to 4 minutes"},
+		{"pve_guest_info", "guests, and the nodes they are on"},
 		{"ceph_health_status", "Ceph: 0 healthy, 1 warning, 2 error"},
 		{"quorate_source_up", "what answers"},
 	} {
@@ -91,6 +92,7 @@ func (l *Lab) demoPages(address func(int) string) string {
 	b.WriteString(`
 Break something and watch
   bin/quorate-lab faults                what can be broken
+  bin/quorate-lab fault node-down 3     fenced after 3 minutes, its services move
   bin/quorate-lab fault mon-quorum-lost
   bin/quorate-lab heal
   make demo-down                        removes all of this

@@ -27,30 +27,47 @@ func (l *Lab) Dial(ctx context.Context, node int, network, addr string) (net.Con
 	if err != nil {
 		return nil, err
 	}
+	// A single literal address is dialled on the calling goroutine, and so in this namespace.
+	return inNode(l, node, func() (net.Conn, error) { return dialer.DialContext(ctx, network, addr) })
+}
+
+// Listen opens a socket inside a node's network namespace, where it stays whoever accepts from it.
+// addr is a literal address such as "0.0.0.0:8006". Node 0 is the machine itself.
+func (l *Lab) Listen(ctx context.Context, node int, network, addr string) (net.Listener, error) {
+	var config net.ListenConfig
+	if node == 0 {
+		return config.Listen(ctx, network, addr)
+	}
+	return inNode(l, node, func() (net.Listener, error) { return config.Listen(ctx, network, addr) })
+}
+
+// inNode returns what open opens in a node's network namespace. open ends by itself and stays on its
+// goroutine.
+func inNode[T any](l *Lab, node int, open func() (T, error)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	var none T
 	namespace, err := os.Open(filepath.Join(netnsDir, l.names.node(node)))
 	if err != nil {
-		return nil, fmt.Errorf("%s: its network is gone: %w", NodeName(node), err)
+		return none, fmt.Errorf("%s: its network is gone: %w", NodeName(node), err)
 	}
 	defer namespace.Close()
-	type result struct {
-		conn net.Conn
-		err  error
-	}
 	done := make(chan result, 1)
 	go inNamespace(namespace, func(err error) {
 		if err != nil {
 			done <- result{err: err}
 			return
 		}
-		// A single literal address is dialled on this goroutine, and so in this namespace.
-		conn, err := dialer.DialContext(ctx, network, addr)
-		done <- result{conn, err}
+		value, err := open()
+		done <- result{value, err}
 	})
-	r := <-done // the dialer ends with ctx
+	r := <-done
 	if r.err != nil {
-		return nil, fmt.Errorf("%s: %w", NodeName(node), r.err)
+		return none, fmt.Errorf("%s: %w", NodeName(node), r.err)
 	}
-	return r.conn, nil
+	return r.value, nil
 }
 
 // inNamespace calls do on a thread inside a network namespace. Its goroutine must end afterwards:

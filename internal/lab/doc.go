@@ -9,6 +9,10 @@
 //	└─┬──┬──┬──┴─┬──┬──┬──┴─┬──┬──┬──┘   eth0 eth1 eth2 (eth3)
 //	 br0 br1 br2 (br3)                   one more network namespace: the switches
 //
+// With Options.PVE one more process plays Proxmox VE (internal/pvefake): its API listens inside each
+// node, /etc/pve is a directory that it writes, and membership and quorum are what the node's corosync
+// logs.
+//
 // Network 0 and 1 are corosync's links, 2 is Ceph's, 3 leads to the qnetd server and exists only in
 // labs with a QDevice.
 //

@@ -43,14 +43,17 @@ var ErrNoLab = errors.New("no lab there (start one with: quorate-lab up)")
 
 // Options describe a lab.
 type Options struct {
-	Dir     string        // all state; empty: DefaultDir. Not below /run or /dev/shm, which are private in a node
-	Nodes   int           // 1 to 20; 0: 3
-	QDevice bool          // a qnetd server, and corosync-qdevice on every node
-	Ceph    bool          // a monitor, a manager or OSDs on the nodes
-	CephPGs int           // placement groups of the rbd pool; 0: a small default
-	Token   time.Duration // corosync's token timeout; 0: corosync's default. Tests shorten it
-	Self    string        // the quorate-lab binary, which a lab starts as its link box; empty: found or built
-	Log     *slog.Logger  `json:"-"` // nil: silent
+	Dir     string // all state; empty: DefaultDir. Not below /run or /dev/shm, which are private in a node
+	Nodes   int    // 1 to 20; 0: 3
+	QDevice bool   // a qnetd server, and corosync-qdevice on every node
+	Ceph    bool   // a monitor, a manager or OSDs on the nodes
+	CephPGs int    // placement groups of the rbd pool; 0: a small default
+	PVE     bool   // a Proxmox VE that is played: API, /etc/pve, guests, HA
+	// PVEVersion is its release, "8.4" or "9.2"; empty: "9.2".
+	PVEVersion string
+	Token      time.Duration // corosync's token timeout; 0: corosync's default. Tests shorten it
+	Self       string        // the quorate-lab binary, which a lab starts as its link box; empty: found or built
+	Log        *slog.Logger  `json:"-"` // nil: silent
 }
 
 // Lab is a running lab. Its state is on disk; methods may be called by several goroutines and
@@ -106,6 +109,7 @@ func (l *Lab) build(ctx context.Context) error {
 		{"corosync", true, l.startAllCorosync},
 		{"quorum", true, l.settle},
 		{"Ceph", l.o.Ceph, l.cephUp},
+		{"Proxmox VE", l.o.PVE, l.pveUp},
 	} {
 		if !step.when {
 			continue

@@ -17,7 +17,7 @@ import (
 // TestMain lets the test binary play the programs that a lab starts: its own link box, an exporter,
 // and a quorate-lab that is killed while it starts a lab.
 func TestMain(m *testing.M) {
-	roles := map[string]func([]string) error{"linkem": playLinkem, "serve": playExporter, "lab-up": playUp}
+	roles := map[string]func([]string) error{"linkem": playLinkem, "serve": playExporter, "lab-up": playUp, "pvefake": playPVE}
 	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
 		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -63,6 +63,14 @@ func playExporter(args []string) error {
 		name, _ := os.Hostname()
 		fmt.Fprint(w, name)
 	}))
+}
+
+func playPVE(args []string) error {
+	l, err := Open(args[1], nil) // --dir DIR
+	if err != nil {
+		return err
+	}
+	return l.ServePVE(context.Background(), os.Stdout)
 }
 
 func playUp(args []string) error {

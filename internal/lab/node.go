@@ -22,6 +22,8 @@ const (
 
 // holderScript makes a node's namespaces and stays in them as a sleep that does nothing.
 //
+//   - With a third argument the node gets directories that the machine lacks and must not get: their
+//     parent is covered by one that refers to all it had, read-only.
 //   - The copies of other labs' network namespaces in /run/netns go first: a private mount
 //     namespace would keep them alive for ever.
 //   - /dev/shm is a tmpfs (libqb's ring buffers); it ends with the namespace.
@@ -32,8 +34,22 @@ hostname "$name"
 umount --lazy --recursive /run/netns
 mount -t tmpfs -o mode=1777 lab /dev/shm
 mount --bind "$dir/hosts" /etc/hosts
-for pair in etc:/etc/corosync lib:/var/lib/corosync log:/var/log/corosync ceph-etc:/etc/ceph; do
-	if [ -d "${pair#*:}" ]; then mount --bind "$dir/${pair%%:*}" "${pair#*:}"; fi
+if [ "$3" = pve ]; then
+	for target in /etc:pve /var/log:pve/tasks; do
+		parent=${target%%:*}; lacking=$parent/${target#*:}; kept=$dir/machine$parent
+		if [ -d "$lacking" ]; then continue; fi
+		mkdir -p "$kept"
+		mount --rbind "$parent" "$kept"
+		mount -o remount,bind,ro "$kept"
+		mount -t tmpfs -o mode=755 lab "$parent"
+		find "$kept" -mindepth 1 -maxdepth 1 ! -type l -exec ln -s -t "$parent" {} +
+		find "$kept" -mindepth 1 -maxdepth 1 -type l -exec cp -P -t "$parent" {} +
+		mkdir -p "$lacking"
+	done
+fi
+for pair in etc:/etc/corosync lib:/var/lib/corosync log:/var/log/corosync ceph-etc:/etc/ceph \
+	pve:/etc/pve pve-tasks:/var/log/pve/tasks; do
+	if [ -d "$dir/${pair%%:*}" ] && [ -d "${pair#*:}" ]; then mount --bind "$dir/${pair%%:*}" "${pair#*:}"; fi
 done
 : > "$dir/ready"
 mount --bind "$dir/run" /run
@@ -55,7 +71,11 @@ func (l *Lab) makeNodes(ctx context.Context) error {
 
 func (l *Lab) makeNode(ctx context.Context, node int) error {
 	dir := l.NodeDir(node)
-	for _, sub := range []string{"etc/uidgid.d", "etc/qnetd", "lib", "log", "run/corosync-qnetd", "ceph-etc"} {
+	subs, kind := []string{"etc/uidgid.d", "etc/qnetd", "lib", "log", "run/corosync-qnetd", "ceph-etc"}, ""
+	if l.o.PVE && node != qnetdNode {
+		subs, kind = append(subs, "pve", "pve-tasks"), "pve"
+	}
+	for _, sub := range subs {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return err
 		}
@@ -71,7 +91,7 @@ func (l *Lab) makeNode(ctx context.Context, node int) error {
 		Node: node,
 		Argv: []string{"ip", "netns", "exec", l.names.node(node),
 			"unshare", "--mount", "--uts", "--propagation", "private",
-			"sh", "-c", holderScript, "sh", dir, NodeName(node)},
+			"sh", "-c", holderScript, "sh", dir, NodeName(node), kind},
 		Log:     filepath.Join(dir, "holder.log"),
 		outside: true,
 	})
