@@ -1,0 +1,217 @@
+package pvefake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+)
+
+// Cluster is the fake. Its methods are safe for concurrent use.
+type Cluster struct {
+	opt     Options
+	methods *methodTable
+	pki     *pki
+
+	mu      sync.Mutex
+	now     time.Time // the simulation's time
+	started time.Time
+	rnd     *rand.Rand
+	nodes   []*node
+	live    *cfs              // what a quorate partition sees and writes
+	run     map[int]*guestRun // by VMID: the truth about processes, whatever a node believes
+	tasks   []*task           // oldest first
+	log     []logEntry
+	auth    authState
+	rules   []*Rule
+	held    map[string]bool // task types that do not end by themselves
+	failing map[string]bool // sids whose start fails
+	calls   []Call
+	nextPID int
+	logUID  int
+	half    map[int]map[int]bool // members a node believes in, set by HalfOpen
+	wantsHA bool
+	conf    string // corosync.conf, set by SetCorosyncConf
+	ceph    *cephState
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// New builds a cluster whose nodes already listen. Close ends it.
+func New(opt Options) (*Cluster, error) {
+	if err := opt.fill(); err != nil {
+		return nil, err
+	}
+	methods, err := parseMethods(methodFacts, opt.Version.major(), handlers())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Cluster{
+		opt: opt, methods: methods, now: opt.Start, started: opt.Start,
+		rnd: rand.New(rand.NewPCG(opt.Seed, 0x9e3779b97f4a7c15)),
+		run: map[int]*guestRun{}, held: map[string]bool{}, failing: map[string]bool{},
+		half: map[int]map[int]bool{}, nextPID: 4100, ctx: ctx, cancel: cancel,
+	}
+	if err := c.build(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) build() error {
+	listeners, ips, err := c.listenAll()
+	if err != nil {
+		return err
+	}
+	names := make([]string, c.opt.Nodes)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s%d", c.opt.NodePrefix, i+1)
+	}
+	if c.pki, err = newPKI(names, ips, c.opt.Start); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.live = newCFS()
+	c.auth = newAuthState(c.opt.RootPassword, c.opt.Version, c.rnd)
+	for i, l := range listeners {
+		n := &node{
+			c: c, id: i + 1, name: names[i], addr: &net.TCPAddr{IP: ips[i], Port: l.Addr().(*net.TCPAddr).Port},
+			up: true, booted: c.now.Add(-time.Hour), members: map[int]bool{}, seen: map[int]*sample{},
+		}
+		c.nodes = append(c.nodes, n)
+		n.listen(l)
+	}
+	for _, n := range c.nodes {
+		for _, m := range c.nodes {
+			n.members[m.id] = true
+		}
+		n.quorate = true
+		n.viewSince = c.now
+	}
+	if c.opt.Ceph {
+		c.enableCeph()
+	}
+	for _, g := range c.opt.Guests {
+		if err := c.addGuest(g); err != nil {
+			return err
+		}
+	}
+	for _, n := range c.nodes {
+		c.sampleNode(n)
+	}
+	return nil
+}
+
+// Start moves the cluster with the wall clock until ctx ends or Close is called. Delays of the server
+// stay scaled by Options.DelayScale.
+func (c *Cluster) Start(ctx context.Context) {
+	c.wg.Add(1)
+	go func() {
+		defer c.wg.Done()
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		last := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.ctx.Done():
+				return
+			case now := <-tick.C:
+				step := now.Sub(last).Truncate(time.Second)
+				last = last.Add(step)
+				c.Advance(step)
+			}
+		}
+	}()
+}
+
+// Close ends listeners, connections and the ticker, and waits for them.
+func (c *Cluster) Close() {
+	c.cancel()
+	c.mu.Lock()
+	for _, n := range c.nodes {
+		n.stopListening()
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+}
+
+// Advance moves the simulation by d, second by second.
+func (c *Cluster) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ; d >= time.Second; d -= time.Second {
+		c.tick()
+	}
+}
+
+// AdvanceUntil moves the simulation second by second until ok holds and returns the time that took.
+// It fails when limit passes first.
+func (c *Cluster) AdvanceUntil(limit time.Duration, ok func() bool) (time.Duration, error) {
+	for d := time.Duration(0); d <= limit; d += time.Second {
+		if ok() {
+			return d, nil
+		}
+		c.Advance(time.Second)
+	}
+	return limit, errors.New("pvefake: the condition did not become true in " + limit.String())
+}
+
+// Now is the simulation's time.
+func (c *Cluster) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// CAPEM is the certificate of the CA that signed every node's certificate.
+func (c *Cluster) CAPEM() []byte { return c.pki.caPEM }
+
+// Size is the number of nodes.
+func (c *Cluster) Size() int { return len(c.nodes) }
+
+// tick is one second of the whole cluster, in the order in which the real daemons would notice.
+func (c *Cluster) tick() {
+	c.now = c.now.Add(time.Second)
+	c.tickMembership()
+	c.tickTasks()
+	for _, n := range c.nodes {
+		if n.running() && c.since(n.booted)%(10*time.Second) == time.Duration(n.id%10)*time.Second {
+			c.sampleNode(n)
+		}
+	}
+	c.tickReplicaOfSamples()
+	for _, n := range c.nodes {
+		c.tickLRM(n)
+	}
+	c.tickCRM()
+}
+
+func (c *Cluster) since(t time.Time) time.Duration { return c.now.Sub(t) }
+
+func (c *Cluster) unix() int64 { return c.now.Unix() }
+
+func (c *Cluster) node(id int) *node {
+	if id < 1 || id > len(c.nodes) {
+		return nil
+	}
+	return c.nodes[id-1]
+}
+
+func (c *Cluster) nodeByName(name string) *node {
+	for _, n := range c.nodes {
+		if n.name == name {
+			return n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,15 @@
+package pvefake
+
+import "maps"
+
+// handlers joins the handler tables of all subjects, keyed "METHOD /path".
+func handlers() map[string]handler {
+	all := map[string]handler{}
+	for _, part := range []map[string]handler{
+		accessHandlers(), clusterHandlers(), configHandlers(), taskHandlers(), haHandlers(), haGroupHandlers(), nodeHandlers(),
+		guestHandlers(), storageHandlers(), cephHandlers(),
+	} {
+		maps.Copy(all, part)
+	}
+	return all
+}
