@@ -63,7 +63,7 @@ func (r *runner) collect(ctx context.Context) result {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 
-	ch := make(chan prometheus.Metric)
+	ch := make(chan prometheus.Metric, 256) // so that sender and buffer take turns seldom
 	buffer := make(chan []prometheus.Metric, 1)
 	go func() {
 		var metrics []prometheus.Metric

@@ -11,18 +11,19 @@ type sample struct {
 	family *Family
 	labels []*dto.LabelPair // sorted by name, never changed
 	value  float64
+	gauge  dto.Gauge // of value; its memory comes with that of many samples
 }
 
 // Desc implements prometheus.Metric.
 func (s *sample) Desc() *prometheus.Desc { return s.family.desc }
 
-// Write implements prometheus.Metric.
+// Write implements prometheus.Metric. Scrapes that share a run of a collector call it at the same time.
 func (s *sample) Write(out *dto.Metric) error {
 	out.Label = s.labels
 	if s.family.Kind == Counter {
 		out.Counter = &dto.Counter{Value: &s.value}
 	} else {
-		out.Gauge = &dto.Gauge{Value: &s.value}
+		out.Gauge = &s.gauge
 	}
 	return nil
 }
@@ -41,7 +42,8 @@ func (s *sampler) send(f *Family, labels []*dto.LabelPair, v float64) {
 	}
 	m := &s.free[0]
 	s.free = s.free[1:]
-	*m = sample{family: f, labels: labels, value: v}
+	m.family, m.labels, m.value = f, labels, v
+	m.gauge.Value = &m.value
 	s.ch <- m
 }
 

@@ -6,9 +6,13 @@ type Sources struct {
 	Corosync CorosyncReader
 	Links    LinkMeasurer
 	Ceph     CephReader
+	HA       HAReader
+	PVE      *PVESource
+	PVENode  *PVENodeSource
+	Tasks    TasksReader
 }
 
 // Specs are all collectors there are, in the order of docs/metrics.md.
 func Specs() []Spec {
-	return []Spec{CorosyncSpec(), LinksSpec(), CephSpec()}
+	return []Spec{CorosyncSpec(), LinksSpec(), CephSpec(), HASpec(), PVESpec(), PVENodeSpec(), TasksSpec()}
 }

@@ -23,9 +23,12 @@ func (p *program) up(app *kingpin.Application) (*kingpin.CmdClause, run) {
 	qdevice := c.Flag("qdevice", "With a qnetd server, and corosync-qdevice on every node.").Bool()
 	ceph := c.Flag("ceph", "With Ceph.").Bool()
 	pgs := c.Flag("ceph-pgs", "Placement groups of the rbd pool (0: a small default).").Int()
+	pve := c.Flag("pve", "With a Proxmox VE that is played: API, /etc/pve, guests and HA, coupled to the lab's corosync.").Bool()
+	pveVersion := c.Flag("pve-version", "Its release.").Default("9.2").Enum("8.4", "9.2")
 	return c, func(ctx context.Context) error {
 		began := time.Now()
-		l, err := lab.Up(ctx, lab.Options{Dir: *p.dir, Nodes: *nodes, QDevice: *qdevice, Ceph: *ceph, CephPGs: *pgs, Log: p.log()})
+		l, err := lab.Up(ctx, lab.Options{Dir: *p.dir, Nodes: *nodes, QDevice: *qdevice, Ceph: *ceph, CephPGs: *pgs,
+			PVE: *pve, PVEVersion: *pveVersion, Log: p.log()})
 		if err != nil {
 			return err
 		}

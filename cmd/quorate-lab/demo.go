@@ -11,7 +11,7 @@ import (
 )
 
 func (p *program) demo(app *kingpin.Application) (*kingpin.CmdClause, run) {
-	c := app.Command("demo", "Start a lab with Ceph, an exporter in every node and Prometheus; say which pages to open.")
+	c := app.Command("demo", "Start a lab with Ceph and a played Proxmox VE, an exporter in every node and Prometheus; say which pages to open.")
 	binary := c.Flag("exporter", "The quorate program (default: the one beside this program).").String()
 	port := c.Flag("port", "First of the ports on loopback: Prometheus, then the exporters.").Default("19920").Int()
 	return c, func(ctx context.Context) error {

@@ -33,7 +33,7 @@ func main() {
 	}
 	commands := map[string]func(context.Context) error{}
 	for _, add := range []func(*kingpin.Application) (*kingpin.CmdClause, func(context.Context) error){
-		p.up, p.demo, p.down, p.status, p.faults, p.fault, p.heal, p.exec, p.ceph, p.exporter, p.linkem,
+		p.up, p.demo, p.down, p.status, p.faults, p.fault, p.heal, p.exec, p.ceph, p.exporter, p.linkem, p.pvefake,
 	} {
 		clause, run := add(app)
 		commands[clause.FullCommand()] = run

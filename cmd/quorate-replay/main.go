@@ -16,7 +16,16 @@ func main() {
 	verbose := app.Flag("verbose", "List each series that is not equal.").Bool()
 	ceph := app.Command("ceph", "Compare with Ceph's own mgr module.")
 	dir := ceph.Arg("DIR", "Folder with a folder for each state: answers as status.json, osd_dump.json, … and metrics.prom.").Required().ExistingDir()
-	kingpin.MustParse(app.Parse(os.Args[1:]))
+	ha, replayHA := addHA(app, verbose)
+	pveDropin, replayPVEDropin := addPVEDropin(app, verbose)
+	switch kingpin.MustParse(app.Parse(os.Args[1:])) {
+	case ha:
+		app.FatalIfError(replayHA(context.Background()), "replay")
+		return
+	case pveDropin:
+		app.FatalIfError(replayPVEDropin(context.Background()), "replay")
+		return
+	}
 
 	states, err := dropin.ReplayCeph(context.Background(), *dir)
 	app.FatalIfError(err, "replay")

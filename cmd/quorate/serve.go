@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -31,6 +32,7 @@ type serveCommand struct {
 	clause *kingpin.CmdClause
 
 	collectors map[string]*bool
+	asked      map[string]*bool // switched on or off by the user
 	scope      *string
 	timeout    *time.Duration
 	web        *web.FlagConfig
@@ -43,10 +45,12 @@ type serveCommand struct {
 
 func newServeCommand(app *kingpin.Application, log *promslog.Config) *serveCommand {
 	c := app.Command("serve", "Export metrics for Prometheus.")
-	s := &serveCommand{clause: c, collectors: map[string]*bool{}, log: log}
+	s := &serveCommand{clause: c, collectors: map[string]*bool{}, asked: map[string]*bool{}, log: log}
 	for _, spec := range collector.Specs() {
 		help := fmt.Sprintf("Collector %s: %s (%s scope)", spec.Name, spec.Help, spec.Scope)
-		s.collectors[spec.Name] = c.Flag("collector."+spec.Name, help).Default(fmt.Sprint(spec.On && supported(spec.Name))).Bool()
+		s.asked[spec.Name] = new(bool)
+		s.collectors[spec.Name] = c.Flag("collector."+spec.Name, help).Default(fmt.Sprint(spec.On && supported(spec.Name))).
+			IsSetByUser(s.asked[spec.Name]).Bool()
 	}
 	s.timeout = c.Flag("collector.timeout", "How long one collector may take, within the scrape's timeout.").Default("3s").Duration()
 	s.scope = c.Flag("cluster-scope", "Which nodes export facts of the whole cluster: all, the leader (lowest online node id of the quorate partition), or none.").
@@ -78,7 +82,11 @@ func (s *serveCommand) run(stderr io.Writer) error {
 		return err
 	}
 	defer src.close(log)
-	exporter, err := collector.NewExporter(s.specs(), src.Sources, collector.Options{
+	page, err := s.sources.pve.page(src, log.With("component", "pve-dropin"))
+	if err != nil {
+		return err
+	}
+	exporter, err := collector.NewExporter(s.specs(src, log), src.Sources, collector.Options{
 		Clusters: collector.ClusterScope(*s.scope),
 		Statuses: src.statuses,
 		Timeout:  *s.timeout,
@@ -91,6 +99,7 @@ func (s *serveCommand) run(stderr io.Writer) error {
 	srv, err := server.New(server.Config{
 		Scraper:        exporter,
 		Self:           selfMetrics(),
+		PVE:            page,
 		DefaultTimeout: *s.fallback,
 		Offset:         *s.offset,
 		MaxRequests:    *s.requests,
@@ -115,8 +124,16 @@ func (s *serveCommand) run(stderr io.Writer) error {
 
 func (s *serveCommand) enabled(name string) bool { return *s.collectors[name] }
 
-func (s *serveCommand) specs() []collector.Spec {
-	return slices.DeleteFunc(collector.Specs(), func(spec collector.Spec) bool { return !s.enabled(spec.Name) })
+// specs are the collectors to run: those that are on, less those that this machine has no source for
+// unless they were asked for, which is an error that NewExporter words.
+func (s *serveCommand) specs(src *sources, log *slog.Logger) []collector.Spec {
+	return slices.DeleteFunc(collector.Specs(), func(spec collector.Spec) bool {
+		if s.enabled(spec.Name) && !src.has(spec.Name) && !*s.asked[spec.Name] {
+			log.Info("collector is off: this machine has no source for it", "collector", spec.Name)
+			return true
+		}
+		return !s.enabled(spec.Name)
+	})
 }
 
 // selfMetrics are those about this process.

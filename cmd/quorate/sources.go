@@ -34,6 +34,7 @@ type sourceFlags struct {
 		conf, user, keyring *string
 		confGiven           bool
 	}
+	pve pveFlags
 }
 
 func (f *sourceFlags) add(c *kingpin.CmdClause) {
@@ -47,6 +48,7 @@ func (f *sourceFlags) add(c *kingpin.CmdClause) {
 		Default(ceph.DefaultConf).IsSetByUser(&f.ceph.confGiven).String()
 	f.ceph.user = c.Flag("ceph.user", "Ceph user with caps mon 'allow r' mgr 'allow r'.").Default("client.quorate").String()
 	f.ceph.keyring = c.Flag("ceph.keyring", "Keyring of the user (default: as ceph.conf says, else the usual places).").String()
+	f.pve.add(c)
 }
 
 // sources are the open sources of one run.
@@ -74,7 +76,26 @@ func (f *sourceFlags) open(on func(collector string) bool, log *slog.Logger) (*s
 			return nil, err
 		}
 	}
+	if err := f.pve.open(s, on, log.With("component", "pve")); err != nil {
+		s.close(log)
+		return nil, err
+	}
 	return s, nil
+}
+
+// has says whether the collector's source was opened.
+func (s *sources) has(collector string) bool {
+	switch collector {
+	case "pve":
+		return s.PVE != nil
+	case "pve-node":
+		return s.PVENode != nil
+	case "ha":
+		return s.HA != nil
+	case "tasks":
+		return s.Tasks != nil
+	}
+	return true
 }
 
 func (f *sourceFlags) openCorosync(s *sources, log *slog.Logger) error {

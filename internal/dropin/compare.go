@@ -1,6 +1,7 @@
 package dropin
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"sort"
@@ -17,6 +18,9 @@ type Options struct {
 	Again []byte
 	// Contradictions lists what shows that the module's exposition is of another moment than ours.
 	Contradictions []string
+	// Explain gives the reason of a difference, "" if it knows none. nil means the reasons for what
+	// Ceph's module does.
+	Explain func(Result) string
 }
 
 // A Kind says how a series compares.
@@ -109,7 +113,11 @@ type comparison struct {
 }
 
 func (c *comparison) add(r Result) {
-	if r.Kind != Equal {
+	switch {
+	case r.Kind == Equal:
+	case c.why.o.Explain != nil:
+		r.Reason = cmp.Or(c.why.o.Explain(r), Unexplained)
+	default:
 		r.Reason = c.why.of(r)
 	}
 	c.report.Results = append(c.report.Results, r)

@@ -28,8 +28,9 @@ func Print(w io.Writer, states []State, verbose bool) error {
 	if verbose {
 		printSeries(w, states)
 	}
-	series, families := leftOut(states)
-	fmt.Fprintf(w, "\nleft out: %d series of %d families: daemon performance counters\n", series, families)
+	if series, families := leftOut(states); series > 0 {
+		fmt.Fprintf(w, "\nleft out: %d series of %d families: daemon performance counters\n", series, families)
+	}
 	_, err := fmt.Fprintln(w, Total(states))
 	return err
 }

@@ -62,6 +62,20 @@ func (s *Server) scrapes(only string, self prometheus.Gatherer) http.Handler {
 	})
 }
 
+// within gives requests to h the scraper's deadline.
+func (s *Server) within(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limit, err := s.timeout(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), limit)
+		defer cancel()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
 // timeout is the time this request may take: what the scraper says less the offset.
 func (s *Server) timeout(r *http.Request) (time.Duration, error) {
 	text := r.Header.Get(timeoutHeader)

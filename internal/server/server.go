@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Scraper Scraper
 	Self    prometheus.Gatherer // metrics about this process, in /metrics only
+	PVE     http.Handler        // the page /pve; nil leaves it out
 
 	DefaultTimeout time.Duration // deadline of a request that names none
 	Offset         time.Duration // taken off the scraper's timeout for the way back
@@ -44,17 +45,22 @@ func New(cfg Config) (*Server, error) {
 		fmt.Fprintln(w, "healthy")
 	})
 	mux.HandleFunc("GET /-/ready", s.answerReady)
+	links := []web.LandingLinks{
+		{Address: "/metrics", Text: "Metrics", Description: "everything this node knows; choose with ?collect[]=NAME or ?exclude[]=NAME"},
+		{Address: "/ceph", Text: "Ceph", Description: "the Ceph part alone, for a scrape job named ceph"},
+		{Address: "/-/healthy", Text: "Healthy", Description: "the program runs"},
+		{Address: "/-/ready", Text: "Ready", Description: "the program answers scrapes"},
+	}
+	if cfg.PVE != nil {
+		mux.Handle("GET /pve", s.within(cfg.PVE))
+		links = append(links, web.LandingLinks{Address: "/pve", Text: "Proxmox VE", Description: "as prometheus-pve-exporter: ?target=&module=&cluster=&node="})
+	}
 	landing, err := web.NewLandingPage(web.LandingConfig{
 		Name:        "Quorate",
 		Description: "What this node knows of its cluster: corosync, Ceph, Proxmox VE",
 		Version:     cfg.Version,
 		Profiling:   "false",
-		Links: []web.LandingLinks{
-			{Address: "/metrics", Text: "Metrics", Description: "everything this node knows; choose with ?collect[]=NAME or ?exclude[]=NAME"},
-			{Address: "/ceph", Text: "Ceph", Description: "the Ceph part alone, for a scrape job named ceph"},
-			{Address: "/-/healthy", Text: "Healthy", Description: "the program runs"},
-			{Address: "/-/ready", Text: "Ready", Description: "the program answers scrapes"},
-		},
+		Links:       links,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("landing page: %w", err)
