@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,11 +97,11 @@ func values(families []*dto.MetricFamily) map[string]float64 {
 func TestOneStuckCollectorCostsOnlyItsOwnSeries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		runs := 0
+		var runs atomic.Int64
 		e := newTestExporter(t, Options{}, Sources{},
 			spec("good", Node, sends("good")),
 			spec("bad", Node, func(_ context.Context, ch chan<- prometheus.Metric) error {
-				runs++
+				runs.Add(1)
 				ch <- testSample.metric(1, "bad")
 				<-release // deaf to its context
 				return nil
@@ -123,8 +124,8 @@ func TestOneStuckCollectorCostsOnlyItsOwnSeries(t *testing.T) {
 		if took := time.Since(begun); took != 0 {
 			t.Errorf("the next scrape waited %s for a collector known to be stuck", took)
 		}
-		if runs != 1 {
-			t.Errorf("the bad collector was started %d times", runs)
+		if n := runs.Load(); n != 1 {
+			t.Errorf("the bad collector was started %d times", n)
 		}
 		if n := strings.Count(e.log.String(), "collecting fails"); n != 1 {
 			t.Errorf("logged %d times, want once:\n%s", n, e.log.String())

@@ -60,7 +60,14 @@ func (f *pveFlags) open(s *sources, on func(collector string) bool, log *slog.Lo
 		files = pve.NewFiles(*f.etc, time.Now)
 	}
 	if client != nil && on("pve") {
-		facts := collector.NewPVEFacts(client, time.Now)
+		var self func(context.Context) (string, error)
+		if files != nil {
+			self = func(ctx context.Context) (string, error) {
+				members, err := files.Members(ctx)
+				return members.NodeName, err
+			}
+		}
+		facts := collector.NewPVEFacts(client, self, time.Now)
 		s.PVE = &collector.PVESource{API: client, Facts: facts, FullStateSets: *f.fullSets}
 		s.loops = append(s.loops, facts.Run)
 		s.statuses["pve"] = []func() source.Status{client.Status}

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -8,10 +9,12 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,11 +25,12 @@ import (
 	"github.com/quorate/quorate/internal/lab"
 )
 
-// exporter is the program on one node of a lab.
+// exporter is the program, on one node of a lab or by itself.
 type exporter struct {
-	lab  *lab.Lab
+	lab  *lab.Lab // nil outside of a lab
 	node int
 	url  string
+	pid  func() int
 }
 
 // startExporters runs the program on every node of l with args besides those it needs in a lab.
@@ -40,12 +44,36 @@ func startExporters(t *testing.T, l *lab.Lab, args ...string) []*exporter {
 		if err := l.StartExporter(t.Context(), node, o); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, &exporter{lab: l, node: node, url: "http://" + address})
+		all = append(all, &exporter{lab: l, node: node, url: "http://" + address,
+			pid: func() int { return l.Pid(node, "exporter") }})
 	}
 	for _, x := range all {
 		x.waitReady(t)
 	}
 	return all
+}
+
+// startAlone runs the program on the machine itself until the test ends.
+func startAlone(t *testing.T, args ...string) *exporter {
+	t.Helper()
+	address := freeAddress(t)
+	cmd := exec.Command(program(t), append([]string{"serve", "--web.listen-address=" + address}, args...)...)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Errorf("the exporter had ended: %v", err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the exporter ended with %v:\n%s", err, &log)
+		}
+	})
+	x := &exporter{node: 1, url: "http://" + address, pid: func() int { return cmd.Process.Pid }}
+	x.waitReady(t)
+	return x
 }
 
 func (x *exporter) name() string { return lab.NodeName(x.node) }
@@ -70,6 +98,9 @@ func (x *exporter) waitReady(t *testing.T) {
 
 // logTail is the end of the exporter's log.
 func (x *exporter) logTail() string {
+	if x.lab == nil {
+		return ""
+	}
 	text, err := os.ReadFile(filepath.Join(x.lab.NodeDir(x.node), "exporter.log"))
 	if err != nil {
 		return err.Error()

@@ -23,7 +23,7 @@ func (f footprint) String() string {
 // footprint reads the exporter's; it must run.
 func (x *exporter) footprint(t *testing.T) footprint {
 	t.Helper()
-	proc := filepath.Join("/proc", strconv.Itoa(x.lab.Pid(x.node, "exporter")))
+	proc := filepath.Join("/proc", strconv.Itoa(x.pid()))
 	fds, err := os.ReadDir(filepath.Join(proc, "fd"))
 	if err != nil {
 		t.Fatal(err)

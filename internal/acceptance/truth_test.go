@@ -162,7 +162,7 @@ func scrapeAll(t *testing.T, exporters []*exporter) map[string]answer {
 		if t.Context().Err() != nil {
 			t.Fatal(context.Cause(t.Context()))
 		}
-		if x := byName(exporters, r.node); x.lab.Running(x.node, "exporter") {
+		if x := byName(exporters, r.node); x.lab == nil || x.lab.Running(x.node, "exporter") {
 			t.Errorf("%s runs and does not answer: %v", r.node, r.err)
 		}
 	}
