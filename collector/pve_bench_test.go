@@ -100,7 +100,7 @@ func BenchmarkPVEScrape(b *testing.B) {
 		for _, gzip := range []string{"identity", "gzip"} {
 			b.Run(fmt.Sprintf("%dnodes/%dguests/%s", size.nodes, size.guests, gzip), func(b *testing.B) {
 				api, calls := pveServer(b, pveReplies(size.nodes, size.guests))
-				facts := NewPVEFacts(api, time.Now)
+				facts := NewPVEFacts(api, nil, time.Now)
 				facts.read(b.Context())
 				e, err := NewExporter([]Spec{PVESpec()}, Sources{PVE: &PVESource{API: api, Facts: facts}},
 					Options{Clusters: ScopeAll, Timeout: time.Minute, Log: slog.New(slog.DiscardHandler), Now: time.Now})

@@ -16,6 +16,7 @@ type PVEFactReader interface {
 	NotBackedUp(ctx context.Context) ([]pve.UncoveredGuest, error)
 	// QDevice returns what corosync-qdevice says on the answering node, nothing without a qdevice.
 	QDevice(ctx context.Context) (map[string]pve.Text, error)
+	Subscription(ctx context.Context, node string) (pve.Subscription, error)
 }
 
 // pveFacts are those of Proxmox VE's facts that seldom change.
@@ -25,7 +26,9 @@ type pveFacts struct {
 	uncoveredKnown bool
 	qdevice        map[string]pve.Text // empty: not known, or no qdevice
 	at             time.Time           // when they were read; zero: not at all
-	err            error               // what could not be read, and why
+	err            error               // what of these could not be read, and why
+
+	node pveNodeRead // subscription of the own node
 }
 
 func readPVEFacts(ctx context.Context, api PVEFactReader, want PVEParts) (f pveFacts) {
@@ -74,17 +77,19 @@ const (
 // PVEFacts reads once a minute what does not fit into the few requests of a scrape. What a scrape
 // gets of it is what the last reading said: a reading that fails leaves nothing of the one before.
 type PVEFacts struct {
-	api PVEFactReader
-	now func() time.Time
+	api  PVEFactReader
+	self func(context.Context) (string, error)
+	now  func() time.Time
 
 	mu    sync.Mutex
 	last  pveFacts
 	asked time.Time // by a scrape
 }
 
-// NewPVEFacts returns PVEFacts that know nothing until Run. now is the clock.
-func NewPVEFacts(api PVEFactReader, now func() time.Time) *PVEFacts {
-	return &PVEFacts{api: api, now: now, asked: now()}
+// NewPVEFacts returns PVEFacts that know nothing until Run. self says how this machine's node is
+// called; nil means that it is none. now is the clock.
+func NewPVEFacts(api PVEFactReader, self func(context.Context) (string, error), now func() time.Time) *PVEFacts {
+	return &PVEFacts{api: api, self: self, now: now, asked: now()}
 }
 
 // Run reads until ctx ends, and pauses while nobody scrapes. It returns nil.
@@ -112,7 +117,17 @@ func (f *PVEFacts) wanted() bool {
 func (f *PVEFacts) read(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, pveFactTimeout)
 	defer cancel()
-	facts := readPVEFacts(ctx, f.api, PVEParts{Version: true, BackupInfo: true, QDevice: true})
+	var facts pveFacts
+	var node pveNodeRead
+	atOnce(
+		func() { facts = readPVEFacts(ctx, f.api, PVEParts{Version: true, BackupInfo: true, QDevice: true}) },
+		when(f.self != nil, func() {
+			if node.node, node.subscriptionErr = f.self(ctx); node.subscriptionErr == nil {
+				node.contract(ctx, f.api)
+			}
+		}),
+	)
+	facts.node = node
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	facts.at = f.now()

@@ -20,7 +20,7 @@ var (
 	pveNotBackedUpInfo = newGauge("pve_not_backed_up_info",
 		"There for each guest that is in no backup job.", "id")
 	pveFactsRead = newGauge("quorate_pve_facts_read_timestamp_seconds",
-		"When pve_version_info, pve_not_backed_up_* and pve_qdevice_* were read, which is once a minute. On /pve they are read at each scrape.")
+		"When pve_version_info, pve_not_backed_up_*, pve_qdevice_* and pve_subscription_* were read, which is once a minute. On /pve they are read at each scrape.")
 
 	pveDiskSize = newGauge("pve_disk_size_bytes",
 		"Size of a storage, of a node's root file system, of a guest's boot disk.", "id")
@@ -64,7 +64,7 @@ var (
 		"1 for the lock that is set in a guest's configuration. Guests without a lock have no series, unless --collector.pve.full-state-sets is on.", "id", "state")
 
 	pveOnBoot = newGauge("pve_onboot_status",
-		"1 if the guest is started with its node. Absent where the guest's configuration does not say.", "id", "node", "type")
+		"1 if the guest is started with its node. On /pve absent where the guest's configuration does not say.", "id", "node", "type")
 	pveReplicationInfo = newGauge("pve_replication_info",
 		"One series for each storage replication job of this node's guests.", "id", "type", "source", "target", "guest")
 	pveReplicationDuration = newGauge("pve_replication_duration_seconds",

@@ -10,12 +10,11 @@ import (
 	"github.com/quorate/quorate/internal/source/pve"
 )
 
-// PVENodeReader is what the pve-node collector asks of Proxmox VE's API about its own node.
+// PVENodeReader is what the pve-node collector asks of Proxmox VE's API at each scrape: one request.
 type PVENodeReader interface {
 	// Replication returns the replication jobs of the node's guests. It must not be asked without
 	// quorum: a worker of the node would hang.
 	Replication(ctx context.Context, node string) ([]pve.ReplicationJob, error)
-	Subscription(ctx context.Context, node string) (pve.Subscription, error)
 }
 
 // PVEFiles is what the pve-node collector reads in the cluster file system.
@@ -28,8 +27,9 @@ type PVEFiles interface {
 
 // A PVENodeSource is what the pve-node collector is built from.
 type PVENodeSource struct {
-	API   PVENodeReader // nil leaves out replication and subscription
 	Files PVEFiles
+	API   PVENodeReader // nil leaves out replication
+	Facts *PVEFacts     // made with this node's name; nil leaves out the subscription
 }
 
 // PVENodeSpec is the collector of what prometheus-pve-exporter calls node scope.
@@ -64,16 +64,7 @@ func (c pveNodeCollector) Collect(ctx context.Context, ch chan<- prometheus.Metr
 	read := pveNodeRead{node: node}
 	atOnce(
 		func() { guests, guestErr = c.source.Files.GuestConfigs(ctx, node) },
-		func() {
-			if c.source.API != nil {
-				read.jobs(ctx, c.source.API, quorate)
-			}
-		},
-		func() {
-			if c.source.API != nil {
-				read.contract(ctx, c.source.API)
-			}
-		},
+		when(c.source.API != nil, func() { read.jobs(ctx, c.source.API, quorate) }),
 	)
 	kinds := map[int64]string{}
 	for _, g := range guests {
@@ -81,8 +72,13 @@ func (c pveNodeCollector) Collect(ctx context.Context, ch chan<- prometheus.Metr
 		m.ch <- pveOnBoot.metric(boolean(g.OnBoot), g.String(), node, g.Type)
 	}
 	m.replication(read.replication, kinds)
-	m.subscription(node, read.subscription)
-	return errors.Join(about("guest configurations", guestErr), read.replicationErr, read.subscriptionErr)
+	err = errors.Join(about("guest configurations", guestErr), read.replicationErr)
+	if c.source.Facts == nil || read.silent {
+		return err // what an API said that is now silent is old
+	}
+	facts := c.source.Facts.current().node
+	m.subscription(node, facts.subscription)
+	return errors.Join(err, facts.subscriptionErr)
 }
 
 // pveNodeRead is what the API says of one node.
@@ -90,6 +86,7 @@ type pveNodeRead struct {
 	node            string
 	replication     []pve.ReplicationJob
 	replicationErr  error
+	silent          bool // the API did not answer that
 	subscription    *pve.Subscription
 	subscriptionErr error
 }
@@ -99,6 +96,7 @@ func (r *pveNodeRead) jobs(ctx context.Context, api PVENodeReader, quorate bool)
 	var err error
 	if quorate {
 		r.replication, err = api.Replication(ctx, r.node)
+		r.silent = err != nil
 	} else {
 		err = errReplicationQuorum
 	}
@@ -117,12 +115,16 @@ func (e noQuorum) Error() string { return string(e) }
 // Reason is the value of label reason for this error.
 func (noQuorum) Reason() string { return string(pve.NoQuorum) }
 
-func (r *pveNodeRead) contract(ctx context.Context, api PVENodeReader) {
+func (r *pveNodeRead) contract(ctx context.Context, api subscriptionReader) {
 	s, err := api.Subscription(ctx, r.node)
 	if err == nil {
 		r.subscription = &s
 	}
 	r.subscriptionErr = about("subscription", err)
+}
+
+type subscriptionReader interface {
+	Subscription(ctx context.Context, node string) (pve.Subscription, error)
 }
 
 // replication tells of jobs. kinds says what the guests are, where a job does not.

@@ -59,25 +59,12 @@ func (f *pveFlags) open(s *sources, on func(collector string) bool, log *slog.Lo
 	if info, err := os.Stat(*f.etc); err == nil && info.IsDir() {
 		files = pve.NewFiles(*f.etc, time.Now)
 	}
-	if client != nil && on("pve") {
-		var self func(context.Context) (string, error)
-		if files != nil {
-			self = func(ctx context.Context) (string, error) {
-				members, err := files.Members(ctx)
-				return members.NodeName, err
-			}
-		}
-		facts := collector.NewPVEFacts(client, self, time.Now)
-		s.PVE = &collector.PVESource{API: client, Facts: facts, FullStateSets: *f.fullSets}
-		s.loops = append(s.loops, facts.Run)
-		s.statuses["pve"] = []func() source.Status{client.Status}
-	}
 	if files != nil && on("pve-node") {
 		s.PVENode = &collector.PVENodeSource{Files: files}
-		if client != nil {
-			s.PVENode.API = client
-		}
 		s.statuses["pve-node"] = []func() source.Status{files.Status}
+	}
+	if client != nil {
+		f.openAPI(s, client, files, on("pve"))
 	}
 	if on("ha") {
 		f.openHA(s, client, files, log)
@@ -116,6 +103,32 @@ func (f *pveFlags) client(s *sources, log *slog.Logger) (*pve.Client, error) {
 	}
 	s.closers = append(s.closers, c)
 	return c, nil
+}
+
+// openAPI gives the collectors pve and pve-node what the API says.
+func (f *pveFlags) openAPI(s *sources, client *pve.Client, files *pve.Files, cluster bool) {
+	if !cluster && s.PVENode == nil {
+		return
+	}
+	var self func(context.Context) (string, error)
+	if files != nil {
+		self = func(ctx context.Context) (string, error) {
+			members, err := files.Members(ctx)
+			return members.NodeName, err
+		}
+	}
+	facts := collector.NewPVEFacts(client, self, time.Now)
+	s.loops = append(s.loops, facts.Run)
+	if s.PVENode != nil {
+		s.PVENode.API, s.PVENode.Facts = client, facts
+	}
+	if !cluster {
+		s.statuses["pve-node"] = append(s.statuses["pve-node"], client.Status)
+		return
+	}
+	// A source is shown by one collector only.
+	s.PVE = &collector.PVESource{API: client, Facts: facts, FullStateSets: *f.fullSets}
+	s.statuses["pve"] = []func() source.Status{client.Status}
 }
 
 // openHA reads the HA manager's files on a node, which answer when the API does not, else the API.

@@ -187,7 +187,7 @@ func (h *Handler) parse(r *http.Request) (question, error) {
 	if q.target, ok = h.cfg.Targets.allow(t, m.home()); !ok {
 		return q, refusal{http.StatusForbidden, fmt.Sprintf(
 			"target %s is not on the list of allowed targets: whoever may name any host gets the token of module %q sent to his own. "+
-				"Add it by --pve-dropin.target if it is yours.", q.target, q.module)}
+				"Add it by --pve.dropin.target if it is yours.", q.target, q.module)}
 	}
 	q.parts = h.cfg.Parts.Choose(on(get("cluster", "1")), on(get("node", "1")))
 	return q, nil

@@ -174,7 +174,7 @@ func TestRequestsThatAreNotCarriedOut(t *testing.T) {
 		"a module that is not there": {"module=nope&target=" + s.host, 400, `Module "nope" not found in config`},
 		"a host that is not allowed": {"target=evil.example.org", 403, `target evil.example.org:8006 is not on the list of allowed targets`},
 		"no target":                  {"", 403, "target localhost:8006 is not on the list"}, // the list is not empty
-		"another port":               {"target=127.0.0.1:1", 403, "--pve-dropin.target"},
+		"another port":               {"target=127.0.0.1:1", 403, "--pve.dropin.target"},
 		"a user before the host":     {"target=x@" + s.host, 400, "want HOST, HOST:PORT"},
 		"an empty target":            {"target=", 400, "want HOST"},
 		"a URL":                      {"target=https://" + s.host, 400, "target"},
