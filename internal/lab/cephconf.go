@@ -244,6 +244,7 @@ log_to_stderr = false
 //     only ever recovers from logs;
 //   - scrub_backoff_ratio 0: else a scrub that was asked for is put off at random;
 //   - a thread of a daemon that SIGSTOP caught must not abort when it goes on;
+//   - mkfs grace: a cluster younger than it, 2 minutes, never complains of a manager that went then;
 //   - insecure global ids, disk space and pool sizes would keep a lab from HEALTH_OK.
 const cephConfDaemons = `
 [mon]
@@ -257,6 +258,7 @@ mon_lease = 2
 mon_lease_renew_interval_factor = 0.5
 mon_tick_interval = 1
 mon_mgr_digest_period = 1
+mon_mgr_mkfs_grace = 1
 mon_allow_pool_delete = true
 mon_max_pg_per_osd = 4000
 mon_warn_on_pool_pg_num_not_power_of_two = false

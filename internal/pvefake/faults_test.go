@@ -15,7 +15,11 @@ func TestFaults(t *testing.T) {
 	try := func(t *testing.T, r Rule, path string) (answer, error) {
 		t.Helper()
 		defer c.Inject(r)()
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		limit := 10 * time.Second
+		if r.Hang {
+			limit = 300 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		return cl.try(ctx, 1, "GET", path, nil)
 	}
