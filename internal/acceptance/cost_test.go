@@ -27,7 +27,7 @@ func TestLabCost(t *testing.T) {
 		t.Skip("a measurement: run make bench")
 	}
 	l := newLab(t, lab.Options{Nodes: 3, Ceph: true})
-	x := startExporters(t, l, "--ceph.config="+l.CephConf(), "--ceph.keyring="+l.CephKeyring())[0]
+	x := startExporters(t, l, l.ExporterArgs()...)[0]
 	settle(t, []*exporter{x}, claims(t, []string{`pve1: quorate_source_up == 1`}), nil, time.Minute)
 
 	table := newCostTable(t)

@@ -18,7 +18,7 @@ import (
 func TestLabCephDropIn(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, lab.Options{Nodes: 3, Ceph: true})
-	x := startExporters(t, l, "--ceph.config="+l.CephConf(), "--ceph.keyring="+l.CephKeyring())[0]
+	x := startExporters(t, l, l.ExporterArgs()...)[0]
 	compared, equal, differ, missing := 0, 0, 0, 0
 	states := []struct {
 		name   string

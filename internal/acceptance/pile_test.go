@@ -15,7 +15,7 @@ func TestLabNothingPilesUp(t *testing.T) {
 		scrapes = 500
 	)
 	l := newLab(t, lab.Options{Nodes: 3, Ceph: true})
-	x := startExporters(t, l, "--ceph.config="+l.CephConf(), "--ceph.keyring="+l.CephKeyring())[0]
+	x := startExporters(t, l, l.ExporterArgs()...)[0]
 	up, down := claims(t, []string{`pve1: quorate_source_up{source="ceph"} == 1`}), claims(t, []string{
 		`pve1: quorate_source_up{source="ceph"} == 0`, `pve1: ceph_* absent`})
 	only := []*exporter{x}

@@ -231,6 +231,6 @@ var cephTruths = []truth{
 func TestLabCephTruth(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, lab.Options{Nodes: 3, Ceph: true})
-	exporters := startExporters(t, l, "--ceph.config="+l.CephConf(), "--ceph.keyring="+l.CephKeyring())
+	exporters := startExporters(t, l, l.ExporterArgs()...)
 	proveAll(t, l, exporters, healthyCeph, cephTruths)
 }
