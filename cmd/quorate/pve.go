@@ -64,6 +64,7 @@ func (f *pveFlags) open(s *sources, on func(collector string) bool, log *slog.Lo
 		s.statuses["pve-node"] = []func() source.Status{files.Status}
 	}
 	if client != nil {
+		s.loops = append(s.loops, func(ctx context.Context) error { return client.WatchRights(ctx, log) })
 		f.openAPI(s, client, files, on("pve"))
 	}
 	if on("ha") {

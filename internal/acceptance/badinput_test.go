@@ -44,6 +44,11 @@ func TestBadInputIsToldInOneLine(t *testing.T) {
 		"ceph.conf malformed":     {[]string{"serve", "--ceph.config=" + write(t, "ceph.conf", "[global\nmon_host = 1\n")}, 1, "ceph.conf:1"},
 		"ceph.conf named, absent": {[]string{"serve", "--ceph.config=/nonexistent/ceph.conf"}, 1, "/nonexistent/ceph.conf"},
 		"keyring missing":         {[]string{"serve", "--ceph.config=" + goodConf, "--ceph.keyring=/nonexistent/keyring"}, 1, "/nonexistent/keyring"},
+		"API token malformed":     {[]string{"serve", "--pve.token-file=" + write(t, "token", "root@pam\n")}, 1, "token:1"},
+		"API token missing":       {[]string{"serve", "--pve.token-file=/nonexistent/token"}, 1, "/nonexistent/token"},
+		"pve.yml malformed":       {[]string{"serve", "--pve.dropin.config=" + write(t, "pve.yml", "default:\n  usr: root@pam\n")}, 1, "pve.yml:2"},
+		"drop-in target malformed": {[]string{"serve", "--pve.dropin.config=" + write(t, "pve.yml", "default:\n  user: a@pve\n  password: AQB\n"),
+			"--pve.dropin.target=http://x/"}, 1, "http://x/"},
 		"keyring of another user": {[]string{"serve", "--ceph.config=" + goodConf, "--ceph.keyring=" +
 			write(t, "keyring", "[client.other]\n\tkey = AQBSomethingThatIsNoKeyAtAllAAAAAAAAAA==\n")}, 1, "client.quorate"},
 	} {

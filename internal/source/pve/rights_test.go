@@ -1,7 +1,11 @@
 package pve
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +49,41 @@ func TestMissingRightsNamePrivilegePathAndMetric(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.lacking)
 			}
 		})
+	}
+}
+
+func TestMissingRightsAreLoggedOnceAndWhenTheyAreBack(t *testing.T) {
+	var log bytes.Buffer
+	l := slog.New(slog.NewTextHandler(&log, nil))
+	lacking := missing(Rights(), map[string]map[string]Bool{"/": {"Sys.Audit": {V: true, Known: true}, "Datastore.Audit": {V: true, Known: true}}})
+	told := tellRights(l, lacking, "")
+	told = tellRights(l, lacking, told)
+	if n := strings.Count(log.String(), "no VM.Audit on /vms"); n != len(lacking) || n == 0 {
+		t.Errorf("%d of %d missing rights in the log:\n%s", n, len(lacking), &log)
+	}
+	if !strings.Contains(log.String(), "pve_guest_info") {
+		t.Errorf("the metric is not named:\n%s", &log)
+	}
+	if tellRights(l, nil, told) != "" || !strings.Contains(log.String(), "no right is missing any more") {
+		t.Errorf("recovery is not in the log:\n%s", &log)
+	}
+}
+
+func TestWatchRightsEndsWithItsContext(t *testing.T) {
+	noLeak(t)
+	a := newAuthority(t)
+	asked := make(chan struct{}, 1)
+	cl := a.client(t, nil, a.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reply(`{"data":{}}`).ServeHTTP(w, r)
+		asked <- struct{}{}
+	})))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- cl.WatchRights(ctx, slog.New(slog.DiscardHandler)) }()
+	<-asked
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
