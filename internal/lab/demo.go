@@ -82,7 +82,7 @@ func (l *Lab) demoPages(address func(int) string) string {
 	fmt.Fprintf(&b, "  http://%s/targets  Prometheus and what it scrapes\n", address(0))
 	for _, q := range []struct{ expr, says string }{
 		{"pve_cluster_quorum", "quorum, as each node sees it"},
-		{"pve_ha_state", "HA: the services' states; after node-down fence and recovery take 3 to 4 minutes"},
+		{"pve_ha_state", "HA: states of nodes and services"},
 		{"pve_guest_info", "guests, and the nodes they are on"},
 		{"ceph_health_status", "Ceph: 0 healthy, 1 warning, 2 error"},
 		{"quorate_source_up", "what answers"},
@@ -92,7 +92,7 @@ func (l *Lab) demoPages(address func(int) string) string {
 	b.WriteString(`
 Break something and watch
   bin/quorate-lab faults                what can be broken
-  bin/quorate-lab fault node-down 3     fenced after 3 minutes, its services move
+  bin/quorate-lab fault node-down 3     HA fences it and moves its services, after 2 to 3 minutes
   bin/quorate-lab fault mon-quorum-lost
   bin/quorate-lab heal
   make demo-down                        removes all of this
