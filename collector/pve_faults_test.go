@@ -85,7 +85,8 @@ func TestPVEFaultsCostTheirOwnSeriesOnly(t *testing.T) {
 			defer srv.Close()
 			api, err := pve.New(pve.Config{
 				Endpoints: []string{srv.URL}, TLS: pve.TLSConfig{Insecure: true},
-				Auth: pve.Auth{TokenID: "a@pve!b", TokenSecret: pve.NewSecret("c")},
+				Auth:     pve.Auth{TokenID: "a@pve!b", TokenSecret: pve.NewSecret("c")},
+				MaxReply: 1 << 20, // far below what the endless reply has sent when its time is up
 			})
 			if err != nil {
 				t.Fatal(err)
