@@ -151,7 +151,7 @@ func scanBriefRow(row []byte, states map[string]string, acting []int) (PG, []int
 	state, rest, ok2 := bytes.Cut(rest, briefUp)
 	_, rest, ok3 := bytes.Cut(rest, briefAct)
 	list, tail, ok4 := bytes.Cut(rest, []byte("]"))
-	if !ok1 || !ok2 || !ok3 || !ok4 || bytes.ContainsAny(state, `"\`) || !tailKnown(tail) {
+	if !ok1 || !ok2 || !ok3 || !ok4 || !isState(state) || !tailKnown(tail) {
 		return pg, acting, false
 	}
 	pool, _, dotted := bytes.Cut(id, []byte("."))
@@ -178,6 +178,17 @@ func scanBriefRow(row []byte, states map[string]string, acting []int) (PG, []int
 	}
 	pg.Acting = acting[start:len(acting):len(acting)]
 	return pg, acting, true
+}
+
+// isState says whether b is spelled as PG states are: words and plus signs. encoding/json would
+// replace what is not UTF-8 and resolve escapes, which the scanner does not.
+func isState(b []byte) bool {
+	for _, c := range b {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '+' {
+			return false
+		}
+	}
+	return true
 }
 
 // tailKnown accepts what follows the acting set: the two primaries, -1 for none.
