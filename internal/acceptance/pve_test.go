@@ -128,7 +128,7 @@ func TestProxmoxFaultsCostTheirOwnSeriesOnly(t *testing.T) {
 	}
 }
 
-// TestProxmoxCost measures scrapes of a large cluster; under QUORATE_BENCH=1 only.
+// TestLabCostOfProxmox measures scrapes of a large cluster; under QUORATE_BENCH=1 only.
 func TestLabCostOfProxmox(t *testing.T) {
 	if os.Getenv("QUORATE_BENCH") == "" {
 		t.Skip("a measurement: run make bench")

@@ -19,8 +19,6 @@ type truth struct {
 	claims []string
 	// atOnce demands that the first scrape after the fault tells of it.
 	atOnce bool
-	// slow marks faults that leave no way to answer quickly, because each scrape finds out anew.
-	slow bool
 }
 
 // Limits on every scrape under every fault.
@@ -69,9 +67,7 @@ func (tr truth) prove(t *testing.T, l *lab.Lab, exporters []*exporter, healthy [
 	if tr.atOnce && scrapes > 1 {
 		t.Errorf("told by scrape %d, not by the first", scrapes)
 	}
-	if !tr.slow {
-		tr.checkNextScrape(t, exporters, watch)
-	}
+	tr.checkNextScrape(t, exporters, watch)
 
 	begun = time.Now()
 	if err := l.Heal(t.Context()); err != nil {
