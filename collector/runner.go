@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ type runner struct {
 	timeout   time.Duration
 	now       func() time.Time
 	changes   changeLog
+	last      atomic.Int64 // how many metrics the last run gave
 }
 
 // result is what one run of a collector gave.
@@ -66,10 +68,11 @@ func (r *runner) collect(ctx context.Context) result {
 	ch := make(chan prometheus.Metric, 256) // so that sender and buffer take turns seldom
 	buffer := make(chan []prometheus.Metric, 1)
 	go func() {
-		var metrics []prometheus.Metric
+		metrics := make([]prometheus.Metric, 0, r.last.Load())
 		for m := range ch {
 			metrics = append(metrics, m)
 		}
+		r.last.Store(int64(len(metrics)))
 		buffer <- metrics
 	}()
 	err := func() error {

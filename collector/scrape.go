@@ -21,11 +21,7 @@ type Scrape struct {
 // Gather runs the collectors and returns their metrics, sorted. It never fails: a series that
 // cannot be exported, such as a second one of the same name and labels, is dropped and logged.
 func (s *Scrape) Gather() ([]*dto.MetricFamily, error) {
-	reg := prometheus.NewRegistry()
-	if err := reg.Register(s.collect()); err != nil {
-		return nil, err
-	}
-	families, err := reg.Gather()
+	families, err := gather(s.collect())
 	if err != nil {
 		err = droppedError{err}
 	}
@@ -42,7 +38,7 @@ func (e droppedError) Error() string { return "series dropped: " + e.error.Error
 func (droppedError) Reason() string { return "invalid_series" }
 
 // collect runs all collectors at once and waits until each has finished or the deadline is over.
-func (s *Scrape) collect() buffered {
+func (s *Scrape) collect() []prometheus.Metric {
 	leads := sync.OnceValue(func() bool { return s.exporter.leads(s.ctx) })
 	results := make([]result, len(s.runners))
 	var wg sync.WaitGroup
@@ -57,7 +53,7 @@ func (s *Scrape) collect() buffered {
 	}
 	wg.Wait()
 
-	var out buffered
+	var out []prometheus.Metric
 	for i, r := range s.runners {
 		if errors.Is(results[i].err, errNotLeader) {
 			continue
@@ -73,18 +69,6 @@ func (s *Scrape) collect() buffered {
 
 // errNotLeader marks a collector that another node runs.
 var errNotLeader = errors.New("not the leader")
-
-// buffered are metrics as a prometheus.Collector that describes nothing, so that the registry
-// checks each metric and not the set.
-type buffered []prometheus.Metric
-
-func (buffered) Describe(chan<- *prometheus.Desc) {}
-
-func (b buffered) Collect(ch chan<- prometheus.Metric) {
-	for _, m := range b {
-		ch <- m
-	}
-}
 
 var (
 	collectorSuccess = newGauge("quorate_scrape_collector_success",

@@ -51,14 +51,15 @@ func (s *Server) scrapes(only string, self prometheus.Gatherer) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		gather := prometheus.Gatherers{scrape}
+		gather := joined{scrape}
 		if self != nil && len(filter.Collect) == 0 {
 			gather = append(gather, self)
 		}
-		promhttp.HandlerFor(gather, promhttp.HandlerOpts{
-			ErrorHandling: promhttp.ContinueOnError,
-			ErrorLog:      errorLog{s.cfg.Log},
-		}).ServeHTTP(w, r)
+		compressed(promhttp.HandlerFor(gather, promhttp.HandlerOpts{
+			ErrorHandling:      promhttp.ContinueOnError,
+			ErrorLog:           errorLog{s.cfg.Log},
+			DisableCompression: true, // it is done by compressed
+		})).ServeHTTP(w, r)
 	})
 }
 

@@ -234,6 +234,9 @@ func (c *Client) fetch(ctx context.Context, path string) ([]byte, error) {
 		return nil, about(path, plain(err))
 	}
 	defer res.Body.Close()
+	if body, is := res.Body.(held); is {
+		return body.all, nil
+	}
 	return io.ReadAll(res.Body)
 }
 

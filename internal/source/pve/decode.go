@@ -1,6 +1,7 @@
 package pve
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,10 +38,13 @@ func formOf(err error) *Error {
 	return &Error{Kind: Type, Text: err.Error(), err: err}
 }
 
+// mostRows bounds what is set aside for the rows of a reply before they have been seen.
+const mostRows = 4096
+
 // decodeRows reads {"data": […]}. keep says what a row must have. Rows that cannot be used cost only
 // themselves: the others are returned beside an Error that names the first.
 func decodeRows[T any](body []byte, keep func(*T) string) ([]T, error) {
-	var rows []T
+	rows := make([]T, 0, min(bytes.Count(body, []byte("{")), mostRows)) // about as many as there will be
 	err := decode(body, &rows)
 	if err == nil {
 		return sift(rows, keep)

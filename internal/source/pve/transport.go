@@ -235,9 +235,18 @@ func (t *transport) attempt(x exchange, ep *endpoint, last bool) (*http.Response
 		e.Sent = true
 		return nil, e
 	}
-	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	res.Body, res.ContentLength = held{bytes.NewReader(body), body}, int64(len(body))
 	return res, nil
 }
+
+// held is a body that was read already: who knows it need not copy it.
+type held struct {
+	*bytes.Reader
+	all []byte
+}
+
+// Close implements io.Closer.
+func (held) Close() error { return nil }
 
 // to is the request of x to ep.
 func (x exchange) to(ctx context.Context, ep *endpoint) *http.Request {
