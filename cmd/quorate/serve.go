@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -75,6 +76,7 @@ func (s *serveCommand) run(stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50) // a scrape allocates little: Go's default headroom is not worth the memory
 	}
+	runtime.MemProfileRate = 0 // nobody can ask for the profile, whose tables take more than a MiB
 	s.log.Writer = stderr
 	log := promslog.New(s.log)
 	src, err := s.sources.open(s.enabled, log)

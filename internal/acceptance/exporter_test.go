@@ -54,10 +54,10 @@ func startExporters(t *testing.T, l *lab.Lab, args ...string) []*exporter {
 }
 
 // startAlone runs the program on the machine itself until the test ends.
-func startAlone(t *testing.T, args ...string) *exporter {
+func startAlone(t *testing.T, binary string, args ...string) *exporter {
 	t.Helper()
 	address := freeAddress(t)
-	cmd := exec.Command(program(t), append([]string{"serve", "--web.listen-address=" + address}, args...)...)
+	cmd := exec.Command(binary, append([]string{"serve", "--web.listen-address=" + address}, args...)...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

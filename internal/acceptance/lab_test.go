@@ -27,24 +27,42 @@ func TestMain(m *testing.M) {
 
 var buildDir string
 
-var build = sync.OnceValues(func() (string, error) {
-	// Not with -race: its memory and speed are no user's.
-	cmd := exec.Command("go", "build", "-o", buildDir, "github.com/quorate/quorate/cmd/...")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return buildDir, nil
-})
+// The program as it runs on a node, and as it runs where no libraries of corosync and Ceph are.
+var (
+	build       = builds("node")
+	buildStatic = builds("static", "CGO_ENABLED=0")
+)
 
-// program returns the path of the built quorate.
-func program(t testing.TB) string {
+func builds(name string, env ...string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		dir := filepath.Join(buildDir, name)
+		// Not with -race: its memory and speed are no user's.
+		cmd := exec.Command("go", "build", "-o", dir+"/", "github.com/quorate/quorate/cmd/...")
+		cmd.Env = append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("%w: %s", err, out)
+		}
+		return filepath.Join(dir, "quorate"), nil
+	})
+}
+
+// built returns the path of the quorate that was built.
+func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
-	dir, err := build()
+	if testing.Short() {
+		t.Skip("builds the program: not under -short")
+	}
+	path, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return filepath.Join(dir, "quorate")
+	return path
+}
+
+func program(t testing.TB) string {
+	t.Helper()
+	return built(t, build)
 }
 
 // newLab starts a lab that is removed with the test.
