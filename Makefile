@@ -10,7 +10,7 @@ LDFLAGS     := -X github.com/prometheus/common/version.Version=$(VERSION) \
                -X github.com/prometheus/common/version.Revision=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs ceph-replay ha-replay pve-dropin clean
+.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs ceph-replay ha-oracle ha-replay pve-dropin qmp-replay clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"
@@ -50,10 +50,10 @@ soak: ## what takes long: fuzzing for 5 minutes each, every fault of the lab, th
 	QUORATE_LAB=required QUORATE_SOAK=1 $(GO) test -race -timeout 4h ./...
 	QUORATE_LAB=required $(GO) test -count=10 -timeout 4h ./internal/acceptance/...
 
-bench: ## Go benchmarks and the table of whole-process costs on the real daemons
+bench: ## Go benchmarks, the table of whole-process costs, and 100 live migrations
 	@.ci/deps build lab
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	QUORATE_LAB=required QUORATE_BENCH=1 $(GO) test -count=1 -timeout 30m -run '^TestLabCost' -v ./internal/acceptance/
+	QUORATE_LAB=required QUORATE_BENCH=1 $(GO) test -count=1 -timeout 30m -run '^TestLab(Cost|Migrations)' -v ./internal/acceptance/
 
 demo: ## a real cluster on this machine with exporters and Prometheus; says which pages to open
 	@.ci/deps build lab
@@ -71,6 +71,11 @@ ha-replay: ## compares with recorded scenarios of Proxmox's HA manager: make ha-
 	@.ci/deps build
 	@$(GO) run ./cmd/quorate-replay ha "$(SCENARIOS)"
 
+ha-oracle: ## holds the alert rules of HA against the same scenarios: make ha-oracle SCENARIOS=DIR
+	@[ -n "$(SCENARIOS)" ] || { echo "usage: make ha-oracle SCENARIOS=DIR (index.json and NAME.jsonl.gz)"; exit 2; }
+	@.ci/deps build lab
+	@$(GO) run ./cmd/quorate-replay ha-oracle "$(SCENARIOS)"
+
 pve-dropin: ## compares with prometheus-pve-exporter on recordings: make pve-dropin RECORDINGS=DIR
 	@[ -n "$(RECORDINGS)" ] || { echo "usage: make pve-dropin RECORDINGS=DIR (a directory a state)"; exit 2; }
 	@.ci/deps build
@@ -80,6 +85,11 @@ ceph-replay: ## compares with the mgr module on recordings: make ceph-replay REC
 	@[ -n "$(RECORDINGS)" ] || { echo "usage: make ceph-replay RECORDINGS=DIR (a directory a state)"; exit 2; }
 	@.ci/deps build
 	@$(GO) run ./cmd/quorate-replay ceph "$(RECORDINGS)"
+
+qmp-replay: ## compares with recorded migrations of real QEMUs: make qmp-replay RECORDINGS=DIR
+	@[ -n "$(RECORDINGS)" ] || { echo "usage: make qmp-replay RECORDINGS=DIR (a directory a migration, or a QEMU version)"; exit 2; }
+	@.ci/deps build
+	@$(GO) run ./cmd/quorate-replay qmp "$(RECORDINGS)"
 
 clean: ## removes bin/
 	rm -rf bin

@@ -32,9 +32,9 @@ func main() {
 		v:   app.Flag("verbose", "Say what is done.").Short('v').Bool(),
 	}
 	commands := map[string]func(context.Context) error{}
-	for _, add := range []func(*kingpin.Application) (*kingpin.CmdClause, func(context.Context) error){
-		p.up, p.demo, p.down, p.status, p.faults, p.fault, p.heal, p.exec, p.ceph, p.exporter, p.linkem, p.pvefake,
-	} {
+	for _, add := range append([]command{
+		p.up, p.demo, p.down, p.status, p.faults, p.fault, p.heal, p.exec, p.ceph, p.exporter, p.linkem, p.pvefake, p.pager,
+	}, p.vm(app)...) {
 		clause, run := add(app)
 		commands[clause.FullCommand()] = run
 	}

@@ -34,6 +34,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	log := &promslog.Config{}
 	promslogflag.AddFlags(app, log)
 	serve := newServeCommand(app, log)
+	bundle := newBundleCommand(app)
 
 	command, err := app.Parse(args)
 	switch {
@@ -46,6 +47,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	switch command {
 	case serve.name():
 		err = serve.run(stderr)
+	case bundle.name():
+		err = bundle.run(stdout)
 	}
 	if err != nil {
 		// One line, as logs and supervisors like it; YAML's errors have several.

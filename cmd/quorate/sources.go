@@ -35,6 +35,7 @@ type sourceFlags struct {
 		confGiven           bool
 	}
 	pve pveFlags
+	qmp qmpFlags
 }
 
 func (f *sourceFlags) add(c *kingpin.CmdClause) {
@@ -49,6 +50,7 @@ func (f *sourceFlags) add(c *kingpin.CmdClause) {
 	f.ceph.user = c.Flag("ceph.user", "Ceph user with caps mon 'allow r' mgr 'allow r'.").Default("client.quorate").String()
 	f.ceph.keyring = c.Flag("ceph.keyring", "Keyring of the user (default: as ceph.conf says, else the usual places).").String()
 	f.pve.add(c)
+	f.qmp.add(c)
 }
 
 // sources are the open sources of one run.
@@ -64,9 +66,10 @@ type sources struct {
 func (f *sourceFlags) open(on func(collector string) bool, log *slog.Logger) (*sources, error) {
 	s := &sources{statuses: map[string][]func() source.Status{}}
 	for name, open := range map[string]func(*sources, *slog.Logger) error{
-		"corosync": f.openCorosync,
-		"links":    f.openLinks,
-		"ceph":     f.openCeph,
+		"corosync":  f.openCorosync,
+		"links":     f.openLinks,
+		"ceph":      f.openCeph,
+		"migration": f.openMigration,
 	} {
 		if !on(name) {
 			continue
@@ -94,6 +97,8 @@ func (s *sources) has(collector string) bool {
 		return s.HA != nil
 	case "tasks":
 		return s.Tasks != nil
+	case "migration":
+		return s.Migration != nil
 	}
 	return true
 }

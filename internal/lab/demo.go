@@ -4,8 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"strings"
 	"time"
 )
@@ -14,14 +13,23 @@ import (
 type DemoOptions struct {
 	Options
 	Exporter string // the quorate binary
-	// Ports on the loopback address: Prometheus takes the first, the nodes' exporters the next ones.
+	// Rule files and configurations, as shipped, and how much faster they run.
+	Rules                    fs.FS
+	Prometheus, Alertmanager []byte
+	Pace                     Pace
+	// Ports on the loopback address: Prometheus takes the first, the nodes' exporters the next ones,
+	// then come Alertmanager and the page of what was paged.
 	Port int
 }
 
-const loopback = "127.0.0.1"
+const (
+	loopback     = "127.0.0.1"
+	demoInterval = 5 * time.Second // of scrapes: who watches waits less
+)
 
-// Demo starts a lab with Ceph and a played Proxmox VE, an exporter in every node and Prometheus, all reachable on loopback
-// only, and writes to out what happens and which pages to open. When it fails nothing is left.
+// Demo starts a lab with Ceph and a played Proxmox VE, an exporter in every node, Prometheus, Alertmanager
+// and a page that shows what was paged, all reachable on loopback only, and writes to out what happens
+// and which pages to open. When it fails nothing is left.
 func Demo(ctx context.Context, o DemoOptions, out io.Writer) error {
 	o.Ceph, o.PVE = true, true
 	began := time.Now()
@@ -44,7 +52,12 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) error {
 
 func (l *Lab) startDemo(ctx context.Context, o DemoOptions, out io.Writer) error {
 	address := func(i int) string { return fmt.Sprintf("%s:%d", loopback, o.Port+i) }
+	if err := l.startVMs(ctx, out); err != nil {
+		return err
+	}
+	exporters := map[int]string{}
 	for _, node := range l.Nodes() {
+		exporters[node] = address(node)
 		err := l.StartExporter(ctx, node, ExporterOptions{
 			Binary: o.Exporter, Listen: address(node), Args: l.ExporterArgs(),
 		})
@@ -52,25 +65,16 @@ func (l *Lab) startDemo(ctx context.Context, o DemoOptions, out io.Writer) error
 			return err
 		}
 	}
-	config := filepath.Join(l.Dir(), "prometheus.yml")
-	if err := os.WriteFile(config, []byte(l.prometheusConfig(address)), 0o644); err != nil {
-		return err
-	}
-	if err := l.StartPrometheus(ctx, PrometheusOptions{Listen: address(0), ConfigFile: config}); err != nil {
+	err := l.StartPaging(ctx, PagingOptions{
+		Rules: o.Rules, Prometheus: o.Prometheus, Alertmanager: o.Alertmanager,
+		Exporters: exporters, Pace: o.Pace, Interval: demoInterval,
+		ListenPrometheus: address(0), ListenAlertmanager: address(l.o.Nodes + 1), ListenPager: address(l.o.Nodes + 2),
+	})
+	if err != nil {
 		return err
 	}
 	fmt.Fprint(out, l.demoPages(address))
 	return nil
-}
-
-// prometheusConfig scrapes the exporters under the names of their nodes.
-func (l *Lab) prometheusConfig(address func(int) string) string {
-	var b strings.Builder
-	b.WriteString("global:\n  scrape_interval: 5s\n  scrape_timeout: 5s\nscrape_configs:\n  - job_name: proxmox\n    static_configs:\n")
-	for _, node := range l.Nodes() {
-		fmt.Fprintf(&b, "      - targets: ['%s']\n        labels: {instance: %s}\n", address(node), NodeName(node))
-	}
-	return b.String()
 }
 
 func (l *Lab) demoPages(address func(int) string) string {
@@ -79,12 +83,16 @@ func (l *Lab) demoPages(address func(int) string) string {
 	for _, node := range l.Nodes() {
 		fmt.Fprintf(&b, "  http://%s/  the exporter of %s\n", address(node), NodeName(node))
 	}
+	fmt.Fprintf(&b, "  http://%s/  what was paged\n", address(l.o.Nodes+2))
+	fmt.Fprintf(&b, "  http://%s/  Alertmanager\n", address(l.o.Nodes+1))
+	fmt.Fprintf(&b, "  http://%s/alerts  the rules, and which of them are true\n", address(0))
 	fmt.Fprintf(&b, "  http://%s/targets  Prometheus and what it scrapes\n", address(0))
 	for _, q := range []struct{ expr, says string }{
 		{"pve_cluster_quorum", "quorum, as each node sees it"},
 		{"pve_ha_state", "HA: states of nodes and services"},
 		{"pve_guest_info", "guests, and the nodes they are on"},
 		{"ceph_health_status", "Ceph: 0 healthy, 1 warning, 2 error"},
+		{"qemu_migration_ram_remaining_bytes", "live migrations of real VMs, about one a minute"},
 		{"quorate_source_up", "what answers"},
 	} {
 		fmt.Fprintf(&b, "  http://%s/graph?g0.expr=%s&g0.tab=0&g0.range_input=15m  %s\n", address(0), q.expr, q.says)
@@ -94,6 +102,8 @@ Break something and watch
   bin/quorate-lab faults                what can be broken
   bin/quorate-lab fault node-down 3     HA fences it and moves its services, after 2 to 3 minutes
   bin/quorate-lab fault mon-quorum-lost
+  bin/quorate-lab fault ha-error 103    a service that does not start any more
+  bin/quorate-lab vm migrate 111 2 --bandwidth 4   slower than that guest writes; vm list says where it is
   bin/quorate-lab heal
   make demo-down                        removes all of this
 `)

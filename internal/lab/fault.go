@@ -38,9 +38,9 @@ type ActiveFault struct {
 // String is the fault as typed: "link-down 3 0".
 func (a ActiveFault) String() string { return strings.Join(append([]string{a.Name}, a.Args...), " ") }
 
-// Faults are all that a lab knows, corosync's, the network's and Ceph's.
+// Faults are all that a lab knows, corosync's, the network's, Ceph's, Proxmox VE's and those of VMs.
 func Faults() []Fault {
-	return slices.Concat(networkFaults(), corosyncFaults(), cephFaults())
+	return slices.Concat(networkFaults(), corosyncFaults(), cephFaults(), pveFaults(), qemuFaults())
 }
 
 func findFault(name string) (Fault, error) {

@@ -51,6 +51,8 @@ type Options struct {
 	PVE     bool   // a Proxmox VE that is played: API, /etc/pve, guests, HA
 	// PVEVersion is its release, "8.4" or "9.2"; empty: "9.2".
 	PVEVersion string
+	PVEStill   bool          // no guest of it is migrated now and then
+	HAPace     int           // how many times faster its HA manager works; 0: as in reality
 	Token      time.Duration // corosync's token timeout; 0: corosync's default. Tests shorten it
 	Self       string        // the quorate-lab binary, which a lab starts as its link box; empty: found or built
 	Log        *slog.Logger  `json:"-"` // nil: silent

@@ -17,7 +17,7 @@ import (
 // TestMain lets the test binary play the programs that a lab starts: its own link box, an exporter,
 // and a quorate-lab that is killed while it starts a lab.
 func TestMain(m *testing.M) {
-	roles := map[string]func([]string) error{"linkem": playLinkem, "serve": playExporter, "lab-up": playUp, "pvefake": playPVE}
+	roles := map[string]func([]string) error{"linkem": playLinkem, "serve": playExporter, "lab-up": playUp, "pvefake": playPVE, "vm": playVM}
 	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
 		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -50,6 +50,11 @@ func (l *Lab) ExporterArgs() []string {
 // pveUp starts the process that plays Proxmox VE on all nodes, and returns when all answer. It lives
 // in the namespace of the switches, where Down finds it without a record, and outlives its nodes.
 func (l *Lab) pveUp(ctx context.Context) error {
+	for _, node := range l.Nodes() { // Proxmox VE has it from the start, VMs or not
+		if err := os.MkdirAll(l.vmRunDir(node), 0o755); err != nil {
+			return err
+		}
+	}
 	self, err := l.self(ctx)
 	if err != nil {
 		return err

@@ -16,12 +16,24 @@ func (s *pveServer) couple() error {
 	nodes, faults := s.l.Nodes(), s.l.inEffect()
 	s.c.Partition(apiGroups(nodes, faults)...)
 	up := s.l.withoutDown(nodes)
-	var errs []error
+	errs := []error{s.strike(faults)}
 	for _, node := range nodes {
 		view, err := s.view(node)
 		errs = append(errs, err,
 			s.c.SetNodeDown(node, !slices.Contains(up, node)), // also boots one that its watchdog has reset
 			s.c.SetMembership(node, view.members, view.quorate))
+	}
+	return errors.Join(append(errs, s.coupleVMs())...)
+}
+
+// coupleVMs says which real VMs run, and where.
+func (s *pveServer) coupleVMs() error {
+	vms, err := s.l.VMs()
+	errs := []error{err}
+	for _, vm := range vms {
+		if at, _ := s.c.GuestNode(vm.ID); at != "" { // else it is about to get its configuration
+			errs = append(errs, s.c.SetGuestProcess(vm.ID, vm.Node, s.l.Pid(vm.Node, vmDaemon(vm.ID))))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/quorate/quorate/internal/pvefake"
@@ -28,18 +29,30 @@ type pveServer struct {
 	c       *pvefake.Cluster
 	corosys map[int]*corosyncLog
 	said    string // the last error, to be told once
+
+	writing    sync.Mutex     // one at a time writes the files
+	migrations sync.WaitGroup // of real VMs, begun by the API or by HA
+
+	struck   map[string]func() error // what ends a fault of Proxmox VE's own that is in effect
+	disabled []string                // services to be started again once they are stopped
 }
 
 // ServePVE plays Proxmox VE on all nodes of the lab until ctx ends or the lab is gone: the API on
 // port 8006, /etc/pve, the task lists, guests and HA. Membership and quorum are corosync's. It says
 // on status when all nodes answer.
 func (l *Lab) ServePVE(ctx context.Context, status io.Writer) error {
-	c, err := pvefake.New(l.pveOptions(ctx))
+	s := &pveServer{l: l, corosys: map[int]*corosyncLog{}, struck: map[string]func() error{}}
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.migrations.Wait()
+	defer cancel()
+	o := l.pveOptions(ctx)
+	o.Migrate = s.migrateReal(ctx)
+	c, err := pvefake.New(o)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	s := &pveServer{l: l, c: c, corosys: map[int]*corosyncLog{}}
+	s.c = c
 	for _, node := range l.Nodes() {
 		s.corosys[node] = &corosyncLog{path: filepath.Join(l.NodeDir(node), "log/corosync.log")}
 	}
@@ -50,6 +63,11 @@ func (l *Lab) ServePVE(ctx context.Context, status io.Writer) error {
 	if err := errors.Join(s.couple(), s.writeAccess(), s.writeFiles()); err != nil {
 		return err
 	}
+	stop, err := s.serveControl(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	c.Start(ctx)
 	fmt.Fprintln(status, pveReady)
 	return s.run(ctx)
@@ -62,7 +80,7 @@ func (l *Lab) pveOptions(ctx context.Context) pvefake.Options {
 	}
 	return pvefake.Options{
 		Nodes: l.o.Nodes, ClusterName: clusterName, Version: pvefake.Version(l.o.PVEVersion),
-		Start: time.Now().Add(-pvePast), RootPassword: PVEPassword, DelayScale: 1, Watchdog: true,
+		Start: time.Now().Add(-pvePast), RootPassword: PVEPassword, DelayScale: 1, Watchdog: true, HAPace: l.o.HAPace,
 		Addresses: addresses,
 		Listen: func(node int) (net.Listener, error) {
 			return l.Listen(ctx, node, "tcp4", "0.0.0.0:"+pvePort) // as pveproxy does
@@ -86,7 +104,9 @@ func (s *pveServer) run(ctx context.Context) error {
 		case <-write.C:
 			err = s.writeFiles()
 		case <-migrate.C:
-			err = migrateNext(s.c)
+			if !s.l.o.PVEStill {
+				err = migrateNext(s.c)
+			}
 		}
 		// Writing without a lab would make its directory again.
 		if _, gone := os.Stat(filepath.Join(s.l.o.Dir, stateFile)); gone != nil {
@@ -129,6 +149,8 @@ func (s *pveServer) writeAccess() error {
 
 // writeFiles writes /etc/pve and the task lists of all nodes that have power.
 func (s *pveServer) writeFiles() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	conf, err := os.ReadFile(s.l.confPath(1))
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 const (
@@ -46,7 +48,14 @@ type PrometheusOptions struct {
 	Listen     string // e.g. 127.0.0.1:19090
 	ConfigFile string
 	DataDir    string // empty: below the lab's directory
+	Pace       Pace   // of the rules in it; what has no place in the configuration file follows
 }
+
+// Prometheus's own defaults of what only its command line sets.
+const (
+	defaultLookback    = 5 * time.Minute
+	defaultResendDelay = time.Minute // after which a firing alert is sent to Alertmanager again
+)
 
 // StartPrometheus runs Prometheus on the machine itself, and returns when it is ready.
 func (l *Lab) StartPrometheus(ctx context.Context, o PrometheusOptions) error {
@@ -57,7 +66,9 @@ func (l *Lab) StartPrometheus(ctx context.Context, o PrometheusOptions) error {
 		return err
 	}
 	err := l.StartDaemon(ctx, Daemon{Name: prometheusName, Argv: []string{prometheusPath,
-		"--config.file=" + o.ConfigFile, "--storage.tsdb.path=" + o.DataDir, "--web.listen-address=" + o.Listen}})
+		"--config.file=" + o.ConfigFile, "--storage.tsdb.path=" + o.DataDir, "--web.listen-address=" + o.Listen,
+		"--query.lookback-delta=" + model.Duration(o.Pace.Of(defaultLookback)).String(),
+		"--rules.alert.resend-delay=" + model.Duration(o.Pace.Of(defaultResendDelay)).String()}})
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type Cluster struct {
 	calls   []Call
 	nextPID int
 	logUID  int
+	walking bool                 // Start was called
 	half    map[int]map[int]bool // members a node believes in, set by HalfOpen
 	wantsHA bool
 	conf    string // corosync.conf, set by SetCorosyncConf
@@ -113,6 +114,9 @@ func (c *Cluster) build() error {
 // Start moves the cluster with the wall clock until ctx ends or Close is called. Delays of the server
 // stay scaled by Options.DelayScale.
 func (c *Cluster) Start(ctx context.Context) {
+	c.mu.Lock()
+	c.walking = true
+	c.mu.Unlock()
 	c.wg.Add(1)
 	go func() {
 		defer c.wg.Done()
@@ -199,6 +203,15 @@ func (c *Cluster) tick() {
 func (c *Cluster) since(t time.Time) time.Duration { return c.now.Sub(t) }
 
 func (c *Cluster) unix() int64 { return c.now.Unix() }
+
+// stamp is the time that tasks get: that of the simulation, but the wall clock's when it follows it.
+// Its steps of a second come late, and what is compared with tasks has seen them end by then.
+func (c *Cluster) stamp() int64 {
+	if now := time.Now(); c.walking && now.Sub(c.now).Abs() < 10*time.Second {
+		return now.Unix()
+	}
+	return c.unix()
+}
 
 func (c *Cluster) node(id int) *node {
 	if id < 1 || id > len(c.nodes) {

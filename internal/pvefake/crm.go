@@ -7,7 +7,7 @@ import (
 
 // tickCRM is the manager's round on the master, every ten seconds.
 func (c *Cluster) tickCRM() {
-	if c.since(c.started)%crmPeriod != 0 {
+	if c.since(c.started)%c.ha(crmPeriod) != 0 {
 		return
 	}
 	m := c.electMaster()
@@ -34,6 +34,11 @@ func (c *Cluster) tickCRM() {
 	c.updateDisarm()
 }
 
+// ha is how long a time of the HA manager lasts.
+func (c *Cluster) ha(d time.Duration) time.Duration {
+	return max(d/time.Duration(max(c.opt.HAPace, 1)), time.Second)
+}
+
 // electMaster returns the node that manages now. A dead master's lock has to run out first.
 func (c *Cluster) electMaster() *node {
 	ms := &c.live.ha.manager
@@ -47,7 +52,7 @@ func (c *Cluster) electMaster() *node {
 		if !n.running() || !n.quorate {
 			continue
 		}
-		if ms.master != "" && c.since(later(ms.renewed, n.viewSince)) < cfsLockLifetime {
+		if ms.master != "" && c.since(later(ms.renewed, n.viewSince)) < c.ha(cfsLockLifetime) {
 			return nil
 		}
 		ms.master = n.name
@@ -100,7 +105,7 @@ func (c *Cluster) fenceNodes(m *node) bool {
 	ms := &c.live.ha.manager
 	moved := false
 	for _, n := range c.nodes {
-		if ms.nodes[n.name] != "fence" || c.since(later(n.agentRenewed, m.viewSince)) < cfsLockLifetime {
+		if ms.nodes[n.name] != "fence" || c.since(later(n.agentRenewed, m.viewSince)) < c.ha(cfsLockLifetime) {
 			continue
 		}
 		ms.nodes[n.name] = "unknown"
@@ -271,7 +276,7 @@ func (c *Cluster) tryFence(s *service) bool {
 	if n == nil || ms.nodes[s.node] != "unknown" && ms.nodes[s.node] != "fence" && ms.nodes[s.node] != "gone" {
 		return false
 	}
-	if ms.nodes[s.node] == "unknown" && c.since(n.lastOnline) < fenceDelay {
+	if ms.nodes[s.node] == "unknown" && c.since(n.lastOnline) < c.ha(fenceDelay) {
 		return false
 	}
 	ms.nodes[s.node] = "fence"

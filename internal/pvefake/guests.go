@@ -29,6 +29,7 @@ type guestRun struct {
 	node    *node
 	pid     int
 	started time.Time
+	real    bool // SetGuestProcess: a process outside of the simulation
 }
 
 func (g *guestConf) typ() string {

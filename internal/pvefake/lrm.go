@@ -9,9 +9,9 @@ import (
 // tickLRM is the local manager of one node: it stamps its status every five seconds and looks at its
 // services every ten. Without quorum it can write nothing.
 func (c *Cluster) tickLRM(n *node) {
-	phase := c.since(c.started) % crmPeriod
-	work := phase == 3*time.Second
-	if !n.running() || !n.quorate || !work && phase != 8*time.Second {
+	round := c.since(c.started) % c.ha(crmPeriod)
+	work := round == 3*time.Second%c.ha(crmPeriod)
+	if !n.running() || !n.quorate || !work && round != 8*time.Second%c.ha(crmPeriod) {
 		return
 	}
 	h := &c.live.ha
@@ -208,6 +208,12 @@ func (c *Cluster) lrmMove(n *node, l *lrmStatus, s *service, g *guestConf, repor
 func (c *Cluster) migrate(from, to *node, g *guestConf, user string, done func(status string)) *task {
 	lasts := c.opt.MigrationTime
 	online := c.runsOn(g, from)
+	if done == nil {
+		done = func(string) {}
+	}
+	if t, claimed := c.claimed(from, to, g, user, done); claimed {
+		return t
+	}
 	if !online {
 		lasts = min(lasts, 5*time.Second)
 	}
@@ -215,9 +221,6 @@ func (c *Cluster) migrate(from, to *node, g *guestConf, user string, done func(s
 	typ := "qmigrate"
 	if g.lxc {
 		typ = "vzmigrate"
-	}
-	if done == nil {
-		done = func(string) {}
 	}
 	t := from.startTask(typ, strconv.Itoa(g.vmid), user, lasts, func(t *task) string {
 		status := c.finishMigration(t, from, to, g, online)

@@ -34,8 +34,15 @@ type Options struct {
 	// Watchdog resets a node with an active LRM 60 s after it lost quorum, as hardware does. Off as in
 	// the recordings, whose lab had none.
 	Watchdog bool
+	// HAPace is how many times faster the HA manager works: its rounds, its delay before fencing and its
+	// locks. 0 and 1 are as in reality, more than 10 is no faster, because the clock ticks in seconds.
+	HAPace int
 	// MigrationTime is how long a guest's migration task runs; default 8 s.
 	MigrationTime time.Duration
+	// Migrate is told of a migration that the API or the HA manager begins for a running VM whose process
+	// is real (SetGuestProcess). It is called with the cluster locked and must return at once; what it
+	// starts does the work as after BeginMigration. nil: such a migration is played like any other.
+	Migrate func(MigrationRequest)
 	// Ceph gives the cluster a small healthy Ceph (one monitor, an OSD a node, a pool).
 	Ceph bool
 	// Port of every node; default 8006, each node having its own loopback address.

@@ -41,7 +41,7 @@ func (c *Cluster) tickMembership() {
 		if !n.steered {
 			n.followTopology()
 		}
-		if c.opt.Watchdog && !n.quorate && n.lrmActive() && c.since(n.lostAt) >= watchdogTimeout {
+		if c.opt.Watchdog && !n.quorate && n.lrmActive() && c.since(n.lostAt) >= c.ha(watchdogTimeout) {
 			c.powerOff(n) // the watchdog bites: nobody may run the services twice
 		}
 	}

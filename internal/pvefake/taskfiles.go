@@ -15,7 +15,7 @@ import (
 const indexLines = 1000
 
 // WriteTaskFiles writes what node i has in /var/log/pve/tasks below dir: active, index and the log of
-// each task that ended, in the folder named by the last digit of its start time. Files whose content
+// each task, in the folder named by the last digit of its start time. Files whose content
 // is the same stay untouched. A node without power writes nothing.
 func (c *Cluster) WriteTaskFiles(i int, dir string) error {
 	c.mu.Lock()
@@ -66,6 +66,9 @@ func (n *node) taskFiles() map[string]string {
 	}
 	for _, t := range n.broadcast() {
 		if t.running() {
+			if len(t.log) > 0 { // a worker writes its log as it goes
+				files[t.logPath()] = strings.Join(t.log, "\n") + "\n"
+			}
 			fmt.Fprintf(&active, "%s 0\n", t.upid())
 		} else {
 			fmt.Fprintf(&active, "%s 1 %08X %s\n", t.upid(), t.end, t.status)

@@ -19,6 +19,9 @@ type task struct {
 	due        time.Time // when it ends by itself; zero: only by FinishTask
 	finish     func(*task) string
 	abort      func(status string) // cleans up when the task is made to fail instead of finishing
+
+	live        bool // somebody outside does its work and ends it
+	interrupted bool // that one is to be told to stop
 }
 
 // workerKeep is how many ended tasks a node tells the others about, beside all running ones
@@ -46,7 +49,7 @@ func (n *node) startTask(typ, id, user string, lasts time.Duration, finish func(
 	c.nextPID += 1 + c.rnd.IntN(7)
 	t := &task{
 		node: n, pid: c.nextPID, pstart: int64(c.since(n.booted)/(10*time.Millisecond)) + int64(c.rnd.IntN(100)),
-		start: c.unix(), typ: typ, id: id, user: user, due: c.now.Add(lasts), finish: finish,
+		start: c.stamp(), typ: typ, id: id, user: user, due: c.now.Add(lasts), finish: finish,
 	}
 	if c.held[typ] {
 		t.due = time.Time{}
@@ -90,7 +93,7 @@ func (c *Cluster) endTask(t *task, forced string) {
 	} else {
 		t.log = append(t.log, "TASK ERROR: "+status)
 	}
-	t.status, t.end = status, c.unix()
+	t.status, t.end = status, c.stamp()
 	t.node.logLine("pvedaemon", t.user, "end task "+t.upid()+" "+status)
 }
 

@@ -167,7 +167,11 @@ func stopTask(q *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.c.endTask(t, "interrupted by signal")
+	if t.live {
+		t.interrupted = true // its worker cleans up first
+		return nil, nil
+	}
+	q.c.endTask(t, ErrInterrupted.Error())
 	return nil, nil
 }
 

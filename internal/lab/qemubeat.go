@@ -1,0 +1,115 @@
+package lab
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// beatLimit is how long a VM may let somebody wait at its serial line.
+const beatLimit = 5 * time.Second
+
+// beat is a byte of a guest's heartbeat: on which node it came out, and when by one clock.
+type beat struct {
+	at     time.Time
+	node   int
+	number byte // counts up, 7 bits
+}
+
+// heartbeat records what a guest sends on the serial lines of its processes. Each line has one
+// goroutine; stop ends them.
+type heartbeat struct {
+	mu    sync.Mutex
+	beats []beat
+	conns []net.Conn
+	wg    sync.WaitGroup
+}
+
+func newHeartbeat() *heartbeat { return &heartbeat{} }
+
+// listen records a serial line until it closes or stop is called.
+func (h *heartbeat) listen(ctx context.Context, node int, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, beatLimit)
+	defer cancel()
+	conn, err := connectUnix(ctx, path)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.conns = append(h.conns, conn)
+	h.mu.Unlock()
+	h.wg.Go(func() {
+		buffer := make([]byte, 256)
+		for {
+			n, err := conn.Read(buffer)
+			if err != nil {
+				return
+			}
+			h.add(time.Now(), node, buffer[:n])
+		}
+	})
+	return nil
+}
+
+// add takes what came at one moment. Bytes below 0x80 are words of the boot, not beats.
+func (h *heartbeat) add(at time.Time, node int, bytes []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, b := range bytes {
+		if b >= 0x80 {
+			h.beats = append(h.beats, beat{at, node, b & 0x7f})
+		}
+	}
+}
+
+func (h *heartbeat) count(node int) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, b := range h.beats {
+		if b.node == node {
+			n++
+		}
+	}
+	return n
+}
+
+// stop closes the lines and returns what was heard, in the order of time.
+func (h *heartbeat) stop() []beat {
+	h.mu.Lock()
+	for _, conn := range h.conns {
+		_ = conn.Close() // ends its goroutine
+	}
+	h.mu.Unlock()
+	h.wg.Wait()
+	slices.SortStableFunc(h.beats, func(a, b beat) int { return a.at.Compare(b.at) })
+	return h.beats
+}
+
+// handover is the time from the last beat on one node to the first on another, and how many beats
+// were lost in between. It is not known unless both have been heard, in this order.
+func handover(beats []beat, from, to int) (pause time.Duration, lost int, ok bool) {
+	last, first := -1, -1
+	for i, b := range beats {
+		switch {
+		case b.node == from:
+			last = i
+		case b.node == to && first < 0:
+			first = i
+		}
+	}
+	if last < 0 || first < 0 || last > first {
+		return 0, 0, false
+	}
+	lost = int(beats[first].number-beats[last].number-1) & 0x7f
+	return beats[first].at.Sub(beats[last].at), lost, true
+}
+
+// longestSilence is the largest time between two beats, whichever node they came from.
+func longestSilence(beats []beat) (longest time.Duration) {
+	for i := 1; i < len(beats); i++ {
+		longest = max(longest, beats[i].at.Sub(beats[i-1].at))
+	}
+	return longest
+}
