@@ -90,7 +90,7 @@ func TestAWeakenedRuleIsAMissAndAHastyOneAFalsePage(t *testing.T) {
 		"recovery after hours": {[]string{"for: 1m", "for: 1h"}, "test-recovery4: missed: vm:102 of node2 in recovery from t=260 to 520"},
 		"fence at once":        {[]string{"for: 3m", "for: 0s"}, `test-basic1: false page: HAFenceNotConfirmed{node="node3"} from t=180 to 240`},
 		"frozen by policy": {
-			[]string{"(pve_ha_failover_in_progress_seconds and", `(pve_ha_state{state="freeze"} == 1 and`},
+			[]string{"(pve_ha_failover_in_progress_seconds)", `(pve_ha_state{state="freeze"} == 1)`},
 			`test-shutdown-policy2: false page: HAServiceFrozenOnDeadNode{id="qemu/103",node="node3"}`,
 		},
 	} {

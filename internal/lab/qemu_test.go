@@ -283,3 +283,29 @@ func drain(listener net.Listener) {
 		conn.Close()
 	}
 }
+
+func TestWanderSkipsNodesWithoutPower(t *testing.T) {
+	l := newLab(Options{Dir: t.TempDir(), Nodes: 4})
+	down := func(nodes ...string) {
+		t.Helper()
+		if err := l.saveFaults([]ActiveFault{{Name: faultNodeDown, Args: nodes}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		down     []string
+		at, want int
+		known    bool
+	}{
+		{nil, 1, 2, true},
+		{nil, 4, 1, true},
+		{[]string{"2"}, 1, 3, true},
+		{[]string{"1", "2"}, 4, 3, true},
+		{[]string{"1", "2", "3"}, 4, 0, false},
+	} {
+		down(c.down...)
+		if got, known := l.nextNode(c.at); got != c.want || known != c.known {
+			t.Errorf("from %d with %v down: %d, %t; want %d, %t", c.at, c.down, got, known, c.want, c.known)
+		}
+	}
+}

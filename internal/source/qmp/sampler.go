@@ -91,6 +91,9 @@ func NewSampler(c SamplerConfig) *Sampler {
 		c.Now = time.Now
 	}
 	c.Tracker.Began = c.Now()
+	if c.Ended == nil && c.Tracker.Wait == 0 {
+		c.Tracker.Wait = time.Second // nobody will tell
+	}
 	spare := max(c.Workers/4, 1)
 	return &Sampler{
 		cfg: c, tracker: NewTracker(c.Tracker), vms: map[int]*sampled{}, locked: map[int]time.Time{},

@@ -153,6 +153,10 @@ func (h *history) migrate() {
 	h.locks = append(h.locks, [2]float64{start + 0.5, h.now - 0.5})
 	task := Task{VMID: 100, Start: moment(start).Truncate(time.Second), End: moment(h.now).Truncate(time.Second),
 		OK: k.result == Completed, LogRead: true, Live: k.run != nil, Cancelled: k.result == Cancelled}
+	if k.result == Completed {
+		down := 20 * time.Millisecond
+		task.Downtime = &down
+	}
 	at := h.now + h.between(0, 30)
 	h.tasks = append(h.tasks, told{task, at})
 	h.made = append(h.made, made{k.result, start, h.now, at})
@@ -290,6 +294,9 @@ func TestResultsCountedAreMigrationsMadeInAnyHistory(t *testing.T) {
 		tr := h.watch(0, h.now)
 		if got := tr.outgoing(); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("history %d: counted %v, made %v", seed, got, want)
+		}
+		if n := len(tr.counts.Downtimes); n != want[Completed] || len(tr.counts.Durations) > n {
+			t.Errorf("history %d: %d downtimes and %d durations of %d that completed", seed, n, len(tr.counts.Durations), want[Completed])
 		}
 		all += len(h.made)
 		completed += want[Completed]

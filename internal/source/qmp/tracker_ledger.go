@@ -70,8 +70,9 @@ type result struct {
 	guess      string // the result, if no task tells another
 	outcome    string
 
-	task           *Task // that is of this migration
-	downtimeLogged bool  // and has told the downtime
+	final         bool  // last are QEMU's numbers of the end
+	task          *Task // that is of this migration
+	downtimeKnown bool  // for the task has told it
 }
 
 // take notes a sample of a migration that goes on. The replies to a failed or cancelled one have no
@@ -149,7 +150,7 @@ func (l *ledger) open(r *result) {
 	if well > 0 {
 		task := l.tasks[best]
 		l.tasks = slices.Delete(l.tasks, best, best+1)
-		r.task, r.counted, r.downtimeLogged = &task, true, task.Downtime != nil
+		r.task, r.counted, r.downtimeKnown = &task, true, task.Downtime != nil
 	}
 }
 
@@ -174,7 +175,7 @@ func (t *Tracker) TaskEnded(task Task) {
 			t.settleByTask(r, task)
 		case r.open && r.seen.Before(task.End.Add(time.Second)) && !r.counted:
 			t.countTask(task) // its monitor has been silent; what it will say later counts no more
-			r.counted, r.downtimeLogged = true, task.Downtime != nil
+			r.counted, r.downtimeKnown = true, task.Downtime != nil
 		}
 		return
 	}
@@ -210,8 +211,11 @@ func (l *ledger) match(task Task) (best *result) {
 // settleByTask gives a migration whose end was not seen the result of its task.
 func (t *Tracker) settleByTask(r *result, task Task) {
 	if !r.counted {
+		if r.final && task.OK {
+			task.Downtime = nil // QEMU has told it
+		}
 		t.countTask(task)
-		r.counted = true
+		r.counted, r.downtimeKnown = true, task.Downtime != nil
 	}
 	t.count(r, task.result())
 }
@@ -223,6 +227,12 @@ func (t *Tracker) count(r *result, outcome string) {
 		r.counted = true
 		t.counts.Results[Outcome{Outgoing, outcome}]++
 		t.tell(r.story())
+	}
+	if r.final && outcome == Completed { // else it may be of another migration
+		t.counts.Durations = append(t.counts.Durations, milliseconds(max(0, num(r.last.TotalTime))))
+		if r.last.Downtime != nil && !r.downtimeKnown {
+			t.counts.Downtimes = append(t.counts.Downtimes, milliseconds(*r.last.Downtime))
+		}
 	}
 	if r.last.RAM != nil {
 		t.counts.TransferredBytes += max(0, num(r.last.RAM.Transferred))

@@ -174,10 +174,7 @@ func (t *Tracker) settle(g *guest, r *result, s Sample) {
 		r.last = m
 		l := t.ledger(g.id)
 		l.left(g.out.haltedAt(r, m), s.At.Add(t.cfg.Keep))
-		t.counts.Durations = append(t.counts.Durations, milliseconds(max(0, num(m.TotalTime))))
-		if m.Downtime != nil && !r.downtimeLogged {
-			t.counts.Downtimes = append(t.counts.Downtimes, milliseconds(*m.Downtime))
-		}
+		r.final = true
 	}
 	if s.At.Sub(r.endFrom) > surely {
 		// It may be the result of another migration, that nobody saw begin: let the task log decide.
@@ -192,11 +189,18 @@ func (t *Tracker) settle(g *guest, r *result, s Sample) {
 // the millisecond: by when the migration began, how long it took and how much of that the guest stood.
 // With postcopy the downtime is not the end of the whole; the guest stopped between two looks.
 func (d *departure) haltedAt(r *result, m Migration) time.Time {
-	if !r.postcopy && !r.start.IsZero() && m.Status == statusCompleted && m.TotalTime != nil && m.Downtime != nil {
-		return r.start.Add(milliseconds(*m.TotalTime - *m.Downtime))
+	var ran time.Duration // of the migration's time the guest ran so long
+	if !r.postcopy && m.Status == statusCompleted && m.TotalTime != nil && m.Downtime != nil {
+		ran = milliseconds(*m.TotalTime - *m.Downtime)
+		if !r.start.IsZero() {
+			return r.start.Add(ran)
+		}
 	}
-	if d.running.IsZero() || d.halted.IsZero() {
+	switch from := d.running.Add(ran); {
+	case d.running.IsZero(), d.halted.IsZero():
 		return d.running
+	case r.start.IsZero() && from.Before(d.halted): // it began after the last look, too
+		return between(from, d.halted)
 	}
 	return between(d.running, d.halted)
 }
