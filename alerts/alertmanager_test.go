@@ -211,34 +211,12 @@ func TestAlertmanagerTellsTheCause(t *testing.T) {
 			fire(f.name+", elsewhere", a)
 		}
 	}
-	body, err := json.Marshal(post)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.Post(api+"/api/v2/alerts", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
-	}
-
-	type alert struct {
-		Labels map[string]string `json:"labels"`
-		Status struct {
-			InhibitedBy []string `json:"inhibitedBy"`
-		} `json:"status"`
-	}
-	var all []alert
-	response, err = http.Get(api + "/api/v2/alerts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(&all); err != nil {
-		t.Fatal(err)
-	}
+	// Alertmanager takes in what holds others back after it has answered, in the order of arrival: once
+	// the last pair has its effect, all before have.
+	fire(lastCluster, `CephSlowOps`)
+	fire(lastCluster, `CephPGsInactive`)
+	postAlerts(t, api, post)
+	all := settledAlerts(t, api)
 	if len(all) != len(post) {
 		t.Fatalf("Alertmanager has %d alerts of %d", len(all), len(post))
 	}
@@ -265,6 +243,57 @@ func TestAlertmanagerTellsTheCause(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lastCluster is where CephPGsInactive holds back CephSlowOps, after everything else was said.
+const lastCluster = "the last to be taken in"
+
+// toldAlert is an alert as Alertmanager's API tells it.
+type toldAlert struct {
+	Labels map[string]string `json:"labels"`
+	Status struct {
+		InhibitedBy []string `json:"inhibitedBy"`
+	} `json:"status"`
+}
+
+func postAlerts(t *testing.T, api string, alerts []map[string]any) {
+	t.Helper()
+	body, err := json.Marshal(alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.Post(api+"/api/v2/alerts", "application/json", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status)
+	}
+}
+
+// settledAlerts returns all alerts once those of lastCluster have their effect.
+func settledAlerts(t *testing.T, api string) []toldAlert {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		response, err := http.Get(api + "/api/v2/alerts")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []toldAlert
+		err = json.NewDecoder(response.Body).Decode(&all)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.ContainsFunc(all, func(a toldAlert) bool {
+			return a.Labels["cluster"] == lastCluster && len(a.Status.InhibitedBy) > 0
+		}) {
+			return all
+		}
+	}
+	t.Fatal("Alertmanager holds nothing back after 20 s")
+	return nil
 }
 
 // startAlertmanager runs Alertmanager with the example configuration and returns its address.
