@@ -116,7 +116,8 @@ func executed(ctx context.Context, id identity, wrapper []string, log string) er
 			return permanent(fmt.Errorf("it ended at once: %s (%s)", lastLine(string(text)), log))
 		}
 		now, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id.Pid))
-		if err != nil || string(now) == before || strings.HasPrefix(string(now), "sh\x00-c\x00export LISTEN_FDS") {
+		// One that has just ended has an empty command line.
+		if err != nil || len(now) == 0 || string(now) == before || strings.HasPrefix(string(now), "sh\x00-c\x00export LISTEN_FDS") {
 			return errors.New("it has not been executed")
 		}
 		return nil
