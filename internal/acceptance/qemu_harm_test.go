@@ -14,16 +14,16 @@ import (
 
 // TestLabMigrationsPauseNoLonger compares how long guests stand with exporters on all nodes and
 // without, in turns; 50 migrations under make bench. Its figures mean little on a machine that has
-// other work.
+// other work. The played Proxmox VE takes no reply but its own, so that a migration that was
+// disturbed fails.
 func TestLabMigrationsPauseNoLonger(t *testing.T) {
-	const block = 3
 	l := vmLab(t, quietVM)
-	blocks := benchOr(50, 6) / block
+	block := benchOr(5, 2)
 	paused := map[bool][]time.Duration{}
-	for i := range blocks {
+	for i := range benchOr(10, 2) {
 		watched := i%2 == 1
 		if watched {
-			startExporters(t, l, l.ExporterArgs()...)
+			startWatchers(t, l)
 		}
 		for range block {
 			r, err := l.Migrate(t.Context(), quietVM.ID, 1+whereabouts(t, l, quietVM.ID)%3, lab.MigrateOptions{Bandwidth: 32 * mibps})
@@ -46,8 +46,9 @@ func TestLabMigrationsPauseNoLonger(t *testing.T) {
 	fmt.Fprintf(os.Stderr, "guest pause without exporters: %s; with: %s; medians differ by %s, half of those without lie within %s\n",
 		spread(without), spread(with), differ.Round(time.Millisecond), noise.Round(time.Millisecond))
 	limit := noise
-	if os.Getenv("QUORATE_BENCH") == "" {
-		limit = time.Second // few of them, beside other tests: no more than the poll of Proxmox VE itself
+	if !benching() {
+		// Few, and beside other tests. A client that holds the monitor makes a guest stand for 9 s.
+		limit = 3 * time.Second
 	}
 	if differ > limit {
 		t.Errorf("guests stand %s longer with exporters (allowed: %s)", differ, limit)

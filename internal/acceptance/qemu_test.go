@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/lab"
-	"github.com/quorate/quorate/internal/lab/labtest"
 )
 
 // The guests of these tests: one that writes little, and one that writes faster than the slower
@@ -26,18 +25,7 @@ const pveSampling = 200 * time.Millisecond // between two samples of a migration
 // vmLab starts a lab with a played Proxmox VE and virtual machines on the first node.
 func vmLab(t *testing.T, vms ...lab.VMOptions) *lab.Lab {
 	t.Helper()
-	if os.Getenv("QUORATE_BENCH") == "" {
-		labtest.Soak(t)
-	}
-	if err := lab.VMRequirements(); err != nil {
-		if os.Getenv("QUORATE_LAB") == "required" {
-			t.Fatalf("QUORATE_LAB=required: %v", err)
-		}
-		t.Skip(err)
-	}
-	if os.Getenv("QUORATE_BENCH") == "" { // beside others a measurement means little
-		t.Parallel()
-	}
+	needVMs(t)
 	l := newLab(t, lab.Options{Nodes: 3, PVE: true, Token: time.Second})
 	for _, o := range vms {
 		if err := l.StartVM(t.Context(), 1, o); err != nil {
@@ -47,9 +35,56 @@ func vmLab(t *testing.T, vms ...lab.VMOptions) *lab.Lab {
 	return l
 }
 
+// needVMs skips the test where no virtual machine can run.
+func needVMs(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts real virtual machines: not under -short")
+	}
+	if err := lab.VMRequirements(); err != nil {
+		if os.Getenv("QUORATE_LAB") == "required" {
+			t.Fatalf("QUORATE_LAB=required: %v", err)
+		}
+		t.Skip(err)
+	}
+	if !benching() { // a measurement means little beside others
+		t.Parallel()
+	}
+}
+
+// benching says that this is make bench: figures count, and there is time to make many.
+func benching() bool { return os.Getenv("QUORATE_BENCH") != "" }
+
+// startWatchers starts exporters on all nodes, and returns when each VM has been looked at: what one
+// had done before is history.
+func startWatchers(t *testing.T, l *lab.Lab, args ...string) []*exporter {
+	t.Helper()
+	vms, err := l.VMs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := startExporters(t, l, append(l.ExporterArgs(), args...)...)
+	looks := func() (sum float64) {
+		for _, x := range all {
+			a, err := x.scrape(t.Context(), "/metrics?collect[]=migration")
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += a.series["quorate_qmp_sample_duration_seconds_count{}"]
+		}
+		return sum
+	}
+	for deadline := time.Now().Add(30 * time.Second); looks() < float64(3*len(vms)); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d VMs were not looked at in 30 s", len(vms))
+		}
+	}
+	return all
+}
+
 // benchOr is how many to make: many under make bench, else few.
 func benchOr(many, few int) int {
-	if os.Getenv("QUORATE_BENCH") != "" {
+	if benching() {
 		return many
 	}
 	return few
@@ -116,7 +151,8 @@ func (c counters) less(before counters) counters {
 func (c counters) bothEnds(vmid int) (pause time.Duration, ok bool) {
 	stopped := c[fmt.Sprintf(`qemu_migration_source_stopped_timestamp_seconds{vmid="%d"}`, vmid)]
 	running := c[fmt.Sprintf(`qemu_migration_destination_running_timestamp_seconds{vmid="%d"}`, vmid)]
-	return time.Duration((running - stopped) * float64(time.Second)), stopped > 0 && running > stopped
+	// With postcopy each of the moments is the middle of two samples: they may come out the other way round.
+	return max(0, time.Duration((running-stopped)*float64(time.Second))), stopped > 0 && running > 0
 }
 
 // outgoing is what was counted where migrations began, by result, without zeros.
@@ -150,6 +186,11 @@ func resultOf(r lab.MigrationResult) string {
 	return "failed"
 }
 
+// arrivals is how many guests were counted that came.
+func (c counters) arrivals() int {
+	return int(c[`qemu_migrations_total{direction="incoming",result="completed"}`])
+}
+
 // awaitCounters waits until the exporters say that so many migrations were made, and returns what they say.
 func awaitCounters(t *testing.T, all []*exporter, before counters, made map[string]int) counters {
 	t.Helper()
@@ -157,7 +198,7 @@ func awaitCounters(t *testing.T, all []*exporter, before counters, made map[stri
 	defer cancel()
 	for {
 		now := readCounters(t, all).less(before)
-		if maps.Equal(now.outgoing(), made) {
+		if maps.Equal(now.outgoing(), made) && now.arrivals() == made["completed"] {
 			return now
 		}
 		select {
@@ -166,7 +207,7 @@ func awaitCounters(t *testing.T, all []*exporter, before counters, made map[stri
 			for _, x := range all {
 				t.Logf("%s says:\n%s", x.name(), x.logTail())
 			}
-			t.Fatalf("counted %v, made %v", now.outgoing(), made)
+			t.Fatalf("counted %v and %d arrivals, made %v", now.outgoing(), now.arrivals(), made)
 		}
 	}
 }

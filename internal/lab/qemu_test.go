@@ -88,6 +88,8 @@ func TestHandoverIsTheSilenceBetweenTheNodes(t *testing.T) {
 		"never heard on the other":       {[]beat{{at(0), 1, 5}}, 0, 0, false},
 		"never heard where it was":       {[]beat{{at(0), 2, 5}}, 0, 0, false},
 		"it beats on both at once":       {[]beat{{at(0), 1, 5}, {at(5), 2, 6}, {at(9), 1, 7}}, 0, 0, false},
+		"the last was read too late":     {[]beat{{at(0), 1, 5}, {at(5), 2, 7}, {at(9), 1, 6}}, 0, 0, true},
+		"and much too late":              {[]beat{{at(0), 1, 5}, {at(5), 2, 7}, {at(290), 1, 6}}, 0, 0, false},
 		"nothing was heard":              {nil, 0, 0, false},
 		"an earlier node does not count": {[]beat{{at(0), 3, 1}, {at(5), 1, 2}, {at(25), 2, 3}}, 20 * time.Millisecond, 0, true},
 	} {

@@ -87,6 +87,9 @@ func (h *heartbeat) stop() []beat {
 	return h.beats
 }
 
+// lateRead is how late a beat may be read from one line, as against another, on a busy machine.
+const lateRead = 250 * time.Millisecond
+
 // handover is the time from the last beat on one node to the first on another, and how many beats
 // were lost in between. It is not known unless both have been heard, in this order.
 func handover(beats []beat, from, to int) (pause time.Duration, lost int, ok bool) {
@@ -99,11 +102,15 @@ func handover(beats []beat, from, to int) (pause time.Duration, lost int, ok boo
 			first = i
 		}
 	}
-	if last < 0 || first < 0 || last > first {
+	if last < 0 || first < 0 {
 		return 0, 0, false
 	}
 	lost = int(beats[first].number-beats[last].number-1) & 0x7f
-	return beats[first].at.Sub(beats[last].at), lost, true
+	pause = beats[first].at.Sub(beats[last].at)
+	if pause < 0 && (pause < -lateRead || lost > 0) { // else they came in their order and were read in another
+		return 0, 0, false
+	}
+	return max(0, pause), lost, true
 }
 
 // longestSilence is the largest time between two beats, whichever node they came from.

@@ -41,6 +41,10 @@ type MigrateOptions struct {
 	Multifd        bool          // several connections; Proxmox VE never does
 	Postcopy       bool          // the guest goes first and its memory follows; Proxmox VE never does
 
+	// Prepare is how long the configuration is locked before anything else happens. In Proxmox VE it is so
+	// for about 6 s before the transfer: disks are looked for and SSH connects twice.
+	Prepare time.Duration
+
 	CancelAfter          time.Duration // migrate_cancel through the monitor so long after the transfer began
 	KillDestinationAfter time.Duration // SIGKILL to the destination's QEMU so long after the transfer began
 	Refuse               Refusal
@@ -179,6 +183,7 @@ func (m *migration) run(ctx context.Context) (MigrationResult, error) {
 		m.beats.stop()
 		return *r, errors.Join(fmt.Errorf("heartbeat of VM %d: %w", m.vm.ID, err), m.end(ctx, MigrationAborted))
 	}
+	m.pause(ctx, m.o.Prepare)
 	status, broken := m.phases(ctx)
 	beats := m.beats.stop()
 	if status == MigrationOK {

@@ -56,6 +56,10 @@ const lockHeat = 10 * time.Minute
 // eagerness is how long a socket that has just come is looked at closely, whatever it says.
 const eagerness = 3 * time.Second
 
+// birth is how long nobody may listen on a socket that was just made, without QEMU being gone. A
+// migration over a fast link is done a tenth of a second later: so it is tried again at once.
+const birth = time.Second
+
 // A Sampler looks at all VMs of this node again and again and follows their migrations. Each VM has a
 // goroutine of its own, so that one that hangs costs itself only; a few talk at the same time.
 type Sampler struct {
@@ -74,6 +78,7 @@ type Sampler struct {
 type sampled struct {
 	kick  chan struct{} // has one element: look at once
 	eager time.Time     // until when
+	born  time.Time     // when its socket was made, if that was seen
 	gone  bool          // its socket
 	lives int           // grows when the socket is there again
 }
@@ -142,7 +147,7 @@ func (s *Sampler) Run(ctx context.Context) {
 	newDirWatch(s.cfg.Dir, s.cfg.Log).run(ctx, s.cfg.List, func() {
 		s.list(ctx, &all, first)
 		first = false
-	}, func(vmid int) { s.touched(ctx, &all, vmid) })
+	}, func(vmid int, came bool) { s.touched(ctx, &all, vmid, came) })
 }
 
 // poll calls ask every so often, first after delay.
@@ -215,7 +220,7 @@ func (s *Sampler) report() {
 }
 
 // begin starts to sample a VM. The VMs that are there at the start are spread over the interval.
-func (s *Sampler) begin(ctx context.Context, all *sync.WaitGroup, vmid int, spread bool) {
+func (s *Sampler) begin(ctx context.Context, all *sync.WaitGroup, vmid int, spread bool) *sampled {
 	vm := &sampled{kick: make(chan struct{}, 1)}
 	s.vms[vmid] = vm
 	var delay time.Duration
@@ -225,6 +230,7 @@ func (s *Sampler) begin(ctx context.Context, all *sync.WaitGroup, vmid int, spre
 		vm.eager = s.cfg.Now().Add(eagerness)
 	}
 	all.Go(func() { s.follow(ctx, vmid, vm, delay) })
+	return vm
 }
 
 // revive keeps a VM's goroutine whose socket is there again, if it was gone.
@@ -238,19 +244,24 @@ func (s *Sampler) revive(vm *sampled) {
 }
 
 // touched looks at once at a VM whose socket came or went.
-func (s *Sampler) touched(ctx context.Context, all *sync.WaitGroup, vmid int) {
+func (s *Sampler) touched(ctx context.Context, all *sync.WaitGroup, vmid int, came bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	vm := s.vms[vmid]
-	if vm == nil {
-		if ctx.Err() == nil {
-			s.begin(ctx, all, vmid, false)
-		}
+	if ctx.Err() != nil {
 		return
 	}
-	s.revive(vm)
-	vm.eager = s.cfg.Now().Add(eagerness)
-	vm.wake()
+	now, vm := s.cfg.Now(), s.vms[vmid]
+	if vm == nil {
+		vm = s.begin(ctx, all, vmid, false)
+	} else {
+		s.revive(vm)
+		vm.wake()
+	}
+	vm.eager = now.Add(eagerness)
+	if came {
+		s.tracker.Came(vmid, now)
+		vm.born = now
+	}
 }
 
 func (vm *sampled) wake() {
@@ -280,15 +291,30 @@ func (s *Sampler) follow(ctx context.Context, vmid int, vm *sampled, delay time.
 		if slot == nil {
 			return
 		}
-		s.look(ctx, vmid, vm, path, urgent)
+		unborn := s.look(ctx, vmid, vm, path, urgent)
 		<-slot
-		interval := s.cfg.Idle
-		if hot, _ = s.heat(vmid); hot {
-			interval = s.cfg.Fast
+		hot, _ = s.heat(vmid)
+		switch {
+		case unborn:
+			timer.Reset(birth / 50)
+		case hot:
+			timer.Reset(jittered(s.cfg.Fast))
+		default:
+			timer.Reset(s.untilIdle())
 		}
-		// A tenth of jitter: VMs that began together do not stay together.
-		timer.Reset(time.Duration(float64(interval) * (0.9 + 0.2*rand.Float64())))
 	}
+}
+
+// jittered is an interval give or take a tenth: VMs that began together do not stay together.
+func jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
+}
+
+// untilIdle is how long to wait for the next look at an idle VM. Looks come in groups, a tenth of the
+// interval apart: waking up costs more than looking does.
+func (s *Sampler) untilIdle() time.Duration {
+	now := s.cfg.Now().Round(0)
+	return now.Add(jittered(s.cfg.Idle)).Round(s.cfg.Idle / 10).Sub(now)
 }
 
 // ended forgets a VM whose socket is gone.
@@ -333,8 +359,8 @@ func (s *Sampler) heat(vmid int) (hot, urgent bool) {
 	return hot, urgent
 }
 
-// look has one conversation with a VM.
-func (s *Sampler) look(ctx context.Context, vmid int, vm *sampled, path string, urgent bool) {
+// look has one conversation with a VM. unborn says that there is nobody yet to have it with.
+func (s *Sampler) look(ctx context.Context, vmid int, vm *sampled, path string, urgent bool) (unborn bool) {
 	s.mu.Lock()
 	lives := vm.lives
 	s.mu.Unlock()
@@ -351,6 +377,8 @@ func (s *Sampler) look(ctx context.Context, vmid int, vm *sampled, path string, 
 	case ctx.Err() != nil, vm.gone, vm.lives != lives: // what was learned is of a QEMU that has gone
 	case err == nil:
 		s.tracker.Sampled(vmid, sample)
+	case errors.Is(err, ErrGone) && s.cfg.Now().Sub(vm.born) < birth:
+		unborn = true
 	case errors.Is(err, ErrGone):
 		s.tracker.Gone(vmid, s.cfg.Now())
 	case errors.Is(err, ErrBusy), errors.Is(err, ErrInUse), errors.Is(err, ErrCanceled):
@@ -358,6 +386,7 @@ func (s *Sampler) look(ctx context.Context, vmid int, vm *sampled, path string, 
 		s.tracker.Silent(vmid, s.cfg.Now())
 	}
 	s.report()
+	return unborn
 }
 
 // askLocks notes which VMs are about to migrate, and looks at once at those that are new.

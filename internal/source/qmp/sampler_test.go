@@ -199,6 +199,23 @@ func TestSamplerLooksAtOnceAtANewSocket(t *testing.T) {
 	}
 }
 
+// QEMU names its socket a moment before it listens there, and a fast migration is over a tenth of a
+// second later.
+func TestSamplerTriesAgainAtOnceWhereNobodyListensYet(t *testing.T) {
+	f := newFakeQEMUs(t)
+	f.touch(t, 1)
+	f.run(t, SamplerConfig{Idle: 50 * time.Millisecond, Fast: time.Hour, List: time.Hour})
+	eventually(t, "the first listing", func() bool { return f.count(1) > 0 })
+	f.start(t, 100, nil)
+	eventually(t, "a third look", func() bool { return f.count(100) > 2 })
+	time.Sleep(birth + birth/10)
+	given := f.count(100)
+	time.Sleep(birth / 4)
+	if n := f.count(100); n != given {
+		t.Errorf("%d looks at a socket that has been without QEMU for long", n-given)
+	}
+}
+
 func TestSamplerLooksCloselyWhileAVMMigratesOrIsLocked(t *testing.T) {
 	f := newFakeQEMUs(t)
 	f.start(t, 100, saysNow(stateRunning, Migration{}, 1))
@@ -211,6 +228,23 @@ func TestSamplerLooksCloselyWhileAVMMigratesOrIsLocked(t *testing.T) {
 	eventually(t, "100 looks at the one that migrates and the one that is locked", func() bool { return f.count(101) > 100 && f.count(102) > 100 })
 	if n := f.count(100); n > 20 {
 		t.Errorf("the idle one was asked %d times meanwhile", n)
+	}
+}
+
+func TestSamplerLooksAtIdleVMsInGroups(t *testing.T) {
+	now := time.Unix(1795223668, 123456789)
+	s := NewSampler(SamplerConfig{Dir: t.TempDir(), Now: func() time.Time { return now }})
+	const draws = 1000
+	var sum time.Duration
+	for range draws {
+		wait := s.untilIdle()
+		sum += wait
+		if at := now.Add(wait); !at.Equal(at.Truncate(100 * time.Millisecond)) {
+			t.Fatalf("a look at %s: not with others", at)
+		}
+	}
+	if mean := sum / draws; mean < 900*time.Millisecond || mean > 1100*time.Millisecond {
+		t.Errorf("%s between two looks, want 1 s", mean)
 	}
 }
 

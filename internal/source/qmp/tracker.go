@@ -85,8 +85,17 @@ func (t *Tracker) Listed(at time.Time, vmids []int) {
 	t.listed, t.listedAt = true, at
 }
 
+// Came says that the monitor socket of a VM was made just now: its QEMU began no earlier.
+func (t *Tracker) Came(vmid int, at time.Time) {
+	if t.guests[vmid] == nil {
+		delete(t.dead, vmid)
+		t.guests[vmid] = &guest{id: vmid, fresh: t.listed, since: at}
+	}
+}
+
 // Sampled takes what the monitor of a VM said.
 func (t *Tracker) Sampled(vmid int, s Sample) {
+	s.Migration = plausible(s.Migration)
 	g := t.guests[vmid]
 	since := t.listedAt
 	if g != nil && g.seen && otherProcess(g.last, s) {

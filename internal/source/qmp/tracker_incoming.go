@@ -8,7 +8,7 @@ type arrival struct {
 	step arrivalStep
 
 	inmigrate  time.Time // last seen so
-	pausedFrom time.Time // between the last sight of inmigrate and the first of paused; zero if not known
+	pausedFrom time.Time // between the last sight of inmigrate, or of no QEMU, and the first of paused; zero if not known
 	paused     time.Time // last seen not running
 	ran        bool
 	pause      *time.Duration // measured
@@ -64,8 +64,12 @@ func (t *Tracker) arriving(g *guest, s Sample) {
 
 // stands notes a guest that has arrived and does not run.
 func (a *arrival) stands(g *guest, s Sample) {
-	if a.paused.IsZero() && !a.inmigrate.IsZero() {
+	switch {
+	case !a.paused.IsZero():
+	case !a.inmigrate.IsZero():
 		a.pausedFrom = between(a.inmigrate, s.At)
+	case !g.seen && g.fresh && s.At.Sub(g.since) <= longestGuess: // it came and landed between two looks
+		a.pausedFrom = between(g.since, s.At)
 	}
 	a.paused = s.At
 	g.stop(s.At)

@@ -65,6 +65,15 @@ func sourcePhase(m Migration) phase {
 	return phaseUnder
 }
 
+// plausible leaves out a downtime that is longer than its whole migration. After postcopy QEMU says now
+// and then for how long the machine has been up.
+func plausible(m Migration) Migration {
+	if m.Downtime != nil && m.TotalTime != nil && *m.Downtime > max(*m.TotalTime, 1) {
+		m.Downtime = nil
+	}
+	return m
+}
+
 // A mark tells a result from the one before: every migration starts its numbers again.
 type mark struct {
 	status, desc                        string

@@ -187,6 +187,56 @@ func TestTrackerPauseOfAGuestThatNobodyResumes(t *testing.T) {
 	}
 }
 
+// QEMU 7.2 was seen to tell 25,000,929 ms, which was the machine's uptime.
+func TestTrackerTakesNoDowntimeLongerThanItsMigration(t *testing.T) {
+	for ms, want := range map[float64][]time.Duration{
+		12:       {12 * time.Millisecond},
+		3000:     {3 * time.Second},
+		25000929: nil,
+	} {
+		done := numbers(statusCompleted, 3, 3)
+		done.Downtime = &ms
+		tr := trackerAt0().all(said(0, stateRunning, Migration{}), said(1, stateRunning, numbers("active", 0.5, 1)), said(4, statePostmigrate, done))
+		if got := tr.told(); got != "outgoing completed:1 " {
+			t.Errorf("%v ms: counted %q", ms, got)
+		}
+		if d := cmp.Diff(want, tr.counts.Downtimes); d != "" {
+			t.Errorf("%v ms: %s", ms, d)
+		}
+	}
+}
+
+// A fast migration is over before the destination is looked at; that its socket came bounds the pause.
+func TestTrackerPauseOfAGuestThatLandedBeforeTheFirstLook(t *testing.T) {
+	for name, c := range map[string]struct {
+		came, landed, runs float64
+		want               []time.Duration
+	}{
+		"soon":                      {1, 1.2, 2, []time.Duration{500 * time.Millisecond}},
+		"too late to say":           {1, 2.2, 2.4, nil},
+		"of before the first look":  {-1, 1.2, 2, nil},
+		"and ran at the first look": {1, 0, 1.2, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := trackerAt0()
+			here := status(statusCompleted)
+			if c.came > 0 {
+				tr.Came(101, moment(c.came))
+			}
+			if c.landed > 0 {
+				tr.Sampled(101, said(c.landed, statePaused, here))
+			}
+			tr.Sampled(101, said(c.runs, stateRunning, here))
+			if got := tr.told(); got != "incoming completed:1 " {
+				t.Errorf("counted %q", got)
+			}
+			if d := cmp.Diff(c.want, tr.counts.Pauses); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
 func TestTrackerStandstillOfASourceIsShownUntilItRunsOrIsGone(t *testing.T) {
 	active, done := numbers("active", 0.5, 1), numbers(statusCompleted, 1.5, 1)
 	for name, c := range map[string]struct {

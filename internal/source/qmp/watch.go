@@ -91,7 +91,7 @@ func (w *dirWatch) renew() (changed bool) {
 
 // run calls list at the begin, each time that much may have changed and every so often, and touched
 // for a VM whose socket came or went, until ctx ends.
-func (w *dirWatch) run(ctx context.Context, every time.Duration, list func(), touched func(vmid int)) {
+func (w *dirWatch) run(ctx context.Context, every time.Duration, list func(), touched func(vmid int, came bool)) {
 	defer w.close()
 	var events chan fsnotify.Event
 	var failures chan error
@@ -108,7 +108,7 @@ func (w *dirWatch) run(ctx context.Context, every time.Duration, list func(), to
 			return
 		case e := <-events:
 			if id, ok := vmidOf(e.Name); ok && e.Op.Has(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) {
-				touched(id)
+				touched(id, e.Op.Has(fsnotify.Create))
 			}
 		case <-failures: // an overflow: events are lost
 			list()
