@@ -35,17 +35,17 @@ func login(q *call) (any, error) {
 	if q.has("realm") && !strings.Contains(name, "@") {
 		name += "@" + q.str("realm")
 	}
-	c := q.c
+	a := q.n.auth()
 	// A ticket is accepted as password: that is how it is renewed.
-	renewed, ok := c.checkTicket(q.str("password"))
-	if !(ok && renewed == name) && (!c.usable(name) || c.auth.users[name].password == "" || c.auth.users[name].password != q.str("password")) {
+	renewed, ok := a.checkTicket(q.str("password"))
+	if !(ok && renewed == name) && (!a.usable(name) || a.users[name].password == "" || a.users[name].password != q.str("password")) {
 		return nil, failed
 	}
-	ticket, csrf := c.newTicket(name)
+	ticket, csrf := a.newTicket(name)
 	q.n.logLine("pvedaemon", name, "successful auth for user '"+name+"'")
 	return obj{
-		"username": name, "ticket": ticket, "CSRFPreventionToken": csrf, "clustername": c.opt.ClusterName,
-		"cap": c.capabilities(identity{user: name}),
+		"username": name, "ticket": ticket, "CSRFPreventionToken": csrf, "clustername": q.c.name(),
+		"cap": q.c.capabilities(identity{user: name, in: a}),
 	}, nil
 }
 
@@ -74,24 +74,24 @@ func permissions(q *call) (any, error) {
 		if !owned && !q.may("/access", "Sys.Audit") {
 			return nil, forbidden("Permission check failed (/access, Sys.Audit)")
 		}
-		u := q.c.auth.users[name]
+		u := q.n.auth().users[name]
 		if u == nil {
 			return nil, fail(500, "no such user ('"+name+"')")
 		}
-		id = identity{user: name}
+		id = identity{user: name, in: id.in}
 		if isToken {
 			t := u.tokens[token]
 			if t == nil {
 				return nil, fail(500, "no such token '"+token+"' for user '"+name+"'")
 			}
-			id = identity{user: name, token: token, privsep: t.privsep}
+			id = identity{user: name, token: token, privsep: t.privsep, in: id.in}
 		}
 	}
 	paths := permissionPaths
 	if p := q.str("path"); p != "" {
 		paths = []string{p}
 	} else {
-		for _, e := range q.c.auth.acl {
+		for _, e := range q.n.auth().acl {
 			if !slices.Contains(paths, e.path) {
 				paths = append(slices.Clone(paths), e.path)
 			}
@@ -120,7 +120,7 @@ func bit(b bool) int {
 
 func users(q *call) (any, error) {
 	rows := bag{}
-	for name, u := range q.c.auth.users {
+	for name, u := range q.n.auth().users {
 		if name != q.id.user && !q.may("/access/groups", "User.Modify", "Sys.Audit") {
 			continue
 		}
@@ -129,6 +129,11 @@ func users(q *call) (any, error) {
 		}
 		_, realm, _ := strings.Cut(name, "@")
 		row := obj{"userid": name, "enable": bit(!u.disabled), "realm-type": realm}
+		for k, v := range map[string]string{"comment": u.comment, "email": u.email, "firstname": u.first, "lastname": u.last} {
+			if v != "" {
+				row[k] = v
+			}
+		}
 		if name != "root@pam" {
 			row["expire"] = u.expire
 		}
@@ -152,7 +157,7 @@ func tokenRows(u *user) bag {
 func roles(q *call) (any, error) {
 	builtin := rolesOf(q.c.opt.Version)
 	rows := bag{}
-	for name, privs := range q.c.auth.roles {
+	for name, privs := range q.n.auth().roles {
 		_, special := builtin[name]
 		sorted := strings.Split(privs, ",")
 		sort.Strings(sorted)
@@ -164,7 +169,7 @@ func roles(q *call) (any, error) {
 // acl lists what the caller may modify; an auditor sees all (pve-access-control src/PVE/API2/ACL.pm).
 func acl(q *call) (any, error) {
 	rows := bag{}
-	for _, e := range q.c.auth.acl {
+	for _, e := range q.n.auth().acl {
 		if !q.may("/access", "Sys.Audit", "Permissions.Modify") && !q.may(e.path, "Permissions.Modify") {
 			continue
 		}

@@ -20,7 +20,9 @@ const (
 	unauthorizedWait = 3 * time.Second
 )
 
+// authState is user.cfg with what belongs to it: each pmxcfs has its own.
 type authState struct {
+	c     *Cluster
 	key   []byte // signs tickets; a join replaces it
 	users map[string]*user
 	roles map[string]string // role to comma separated privileges
@@ -28,22 +30,23 @@ type authState struct {
 }
 
 type user struct {
-	password string
-	disabled bool
-	expire   int64
-	tokens   map[string]*apiToken
+	password, comment, email, first, last, keys, groups string
+	disabled                                            bool
+	expire                                              int64
+	tokens                                              map[string]*apiToken
 }
 
 type apiToken struct {
-	secret  string
-	privsep bool
-	expire  int64
+	secret, comment string
+	privsep         bool
+	expire          int64
 }
 
 // identity is who asks: a user by ticket, or one of the user's tokens.
 type identity struct {
 	user, token string
 	privsep     bool
+	in          *authState // where the user is known
 }
 
 func (i identity) name() string {
@@ -53,10 +56,10 @@ func (i identity) name() string {
 	return i.user + "!" + i.token
 }
 
-func newAuthState(rootPassword string, v Version, rnd *rand.Rand) authState {
-	return authState{
-		key: newKey(rnd), users: map[string]*user{"root@pam": {password: rootPassword, tokens: map[string]*apiToken{}}},
-		roles: rolesOf(v),
+func newAuthState(c *Cluster) *authState {
+	return &authState{
+		c: c, key: newKey(c.rnd), users: map[string]*user{"root@pam": {password: c.opt.RootPassword, tokens: map[string]*apiToken{}}},
+		roles: rolesOf(c.opt.Version),
 	}
 }
 
@@ -68,20 +71,20 @@ func newKey(rnd *rand.Rand) []byte {
 	return key
 }
 
-func (c *Cluster) sign(text string) string {
-	m := hmac.New(sha1.New, c.auth.key)
+func (a *authState) sign(text string) string {
+	m := hmac.New(sha1.New, a.key)
 	m.Write([]byte(text))
 	return base64.RawStdEncoding.EncodeToString(m.Sum(nil))
 }
 
-func (c *Cluster) newTicket(user string) (ticket, csrf string) {
-	plain := fmt.Sprintf("PVE:%s:%08X", user, c.unix())
-	return plain + "::" + c.sign(plain), c.newCSRF(user, c.unix())
+func (a *authState) newTicket(user string) (ticket, csrf string) {
+	plain := fmt.Sprintf("PVE:%s:%08X", user, a.c.unix())
+	return plain + "::" + a.sign(plain), a.newCSRF(user, a.c.unix())
 }
 
-func (c *Cluster) newCSRF(user string, at int64) string {
+func (a *authState) newCSRF(user string, at int64) string {
 	stamp := fmt.Sprintf("%08X", at)
-	return stamp + ":" + c.sign("csrf:"+stamp+":"+user)
+	return stamp + ":" + a.sign("csrf:"+stamp+":"+user)
 }
 
 func unauthorized(text string) *apiError {
@@ -91,9 +94,9 @@ func unauthorized(text string) *apiError {
 }
 
 // authenticate reads the ticket or token of a request; a write by ticket needs the CSRF token too.
-func (c *Cluster) authenticate(req *http.Request) (identity, error) {
+func (a *authState) authenticate(req *http.Request) (identity, error) {
 	if v, ok := strings.CutPrefix(req.Header.Get("Authorization"), "PVEAPIToken="); ok {
-		return c.checkToken(v)
+		return a.checkToken(v)
 	}
 	ticket := ""
 	if ck, err := req.Cookie("PVEAuthCookie"); err == nil {
@@ -105,19 +108,19 @@ func (c *Cluster) authenticate(req *http.Request) (identity, error) {
 	if ticket == "" {
 		return identity{}, unauthorized("No ticket")
 	}
-	name, ok := c.checkTicket(ticket)
+	name, ok := a.checkTicket(ticket)
 	if !ok {
 		return identity{}, unauthorized("Authentication failed!")
 	}
-	if req.Method != http.MethodGet && !c.checkCSRF(name, req.Header.Get("CSRFPreventionToken")) {
+	if req.Method != http.MethodGet && !a.checkCSRF(name, req.Header.Get("CSRFPreventionToken")) {
 		return identity{}, unauthorized("Permission denied - invalid csrf token")
 	}
-	return identity{user: name}, nil
+	return identity{user: name, in: a}, nil
 }
 
-func (c *Cluster) checkTicket(ticket string) (string, bool) {
+func (a *authState) checkTicket(ticket string) (string, bool) {
 	plain, sig, ok := strings.Cut(ticket, "::")
-	if !ok || !hmac.Equal([]byte(sig), []byte(c.sign(plain))) {
+	if !ok || !hmac.Equal([]byte(sig), []byte(a.sign(plain))) {
 		return "", false
 	}
 	parts := strings.Split(plain, ":")
@@ -125,45 +128,45 @@ func (c *Cluster) checkTicket(ticket string) (string, bool) {
 		return "", false
 	}
 	at, err := strconv.ParseInt(parts[2], 16, 64)
-	if err != nil || c.since(time.Unix(at, 0)) > ticketLifetime || !c.usable(parts[1]) {
+	if err != nil || a.c.since(time.Unix(at, 0)) > ticketLifetime || !a.usable(parts[1]) {
 		return "", false
 	}
 	return parts[1], true
 }
 
-func (c *Cluster) checkCSRF(name, token string) bool {
+func (a *authState) checkCSRF(name, token string) bool {
 	stamp, _, ok := strings.Cut(token, ":")
 	if !ok {
 		return false
 	}
 	at, err := strconv.ParseInt(stamp, 16, 64)
-	if err != nil || c.since(time.Unix(at, 0)) > ticketLifetime {
+	if err != nil || a.c.since(time.Unix(at, 0)) > ticketLifetime {
 		return false
 	}
-	return hmac.Equal([]byte(token), []byte(c.newCSRF(name, at)))
+	return hmac.Equal([]byte(token), []byte(a.newCSRF(name, at)))
 }
 
 // checkToken reads "user@realm!id=secret" (some clients write a colon).
-func (c *Cluster) checkToken(v string) (identity, error) {
+func (a *authState) checkToken(v string) (identity, error) {
 	failed := unauthorized("Authentication failed!")
 	full, secret, ok := strings.Cut(v, "=")
 	if !ok {
 		full, secret, ok = strings.Cut(v, ":")
 	}
 	name, id, ok2 := strings.Cut(full, "!")
-	if !ok || !ok2 || !c.usable(name) {
+	if !ok || !ok2 || !a.usable(name) {
 		return identity{}, failed
 	}
-	t := c.auth.users[name].tokens[id]
-	if t == nil || t.secret != secret || t.expire != 0 && t.expire < c.unix() {
+	t := a.users[name].tokens[id]
+	if t == nil || t.secret != secret || t.expire != 0 && t.expire < a.c.unix() {
 		return identity{}, failed
 	}
-	return identity{user: name, token: id, privsep: t.privsep}, nil
+	return identity{user: name, token: id, privsep: t.privsep, in: a}, nil
 }
 
-func (c *Cluster) usable(name string) bool {
-	u := c.auth.users[name]
-	return u != nil && !u.disabled && (u.expire == 0 || u.expire >= c.unix())
+func (a *authState) usable(name string) bool {
+	u := a.users[name]
+	return u != nil && !u.disabled && (u.expire == 0 || u.expire >= a.c.unix())
 }
 
 // AddUser makes a user such as "prometheus@pve"; an empty password forbids login.

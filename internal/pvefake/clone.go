@@ -12,7 +12,8 @@ type cfs struct {
 	ha      haState
 	storage []*storageConf
 	jobs    []*backupJob
-	version int // of the vmlist: grows with each change
+	options map[string]string // datacenter.cfg
+	version int               // of the vmlist: grows with each change
 }
 
 func newCFS() *cfs {
@@ -24,16 +25,17 @@ func newCFS() *cfs {
 			resources: map[string]*haResource{},
 		},
 		storage: []*storageConf{localStorage()},
+		options: map[string]string{},
 		version: 1,
 	}
 }
 
 // clone is deep: a frozen view must not move with the live one.
 func (f *cfs) clone() *cfs {
-	out := &cfs{version: f.version, guests: map[int]*guestConf{}, ha: f.ha.clone()}
+	out := &cfs{version: f.version, options: maps.Clone(f.options), guests: map[int]*guestConf{}, ha: f.ha.clone()}
 	for id, g := range f.guests {
 		copied := *g
-		copied.conf = maps.Clone(g.conf)
+		copied.conf, copied.pending = maps.Clone(g.conf), maps.Clone(g.pending)
 		out.guests[id] = &copied
 	}
 	for _, s := range f.storage {
@@ -43,7 +45,7 @@ func (f *cfs) clone() *cfs {
 	}
 	for _, j := range f.jobs {
 		copied := *j
-		copied.vmids = slices.Clone(j.vmids)
+		copied.vmids, copied.conf = slices.Clone(j.vmids), maps.Clone(j.conf)
 		out.jobs = append(out.jobs, &copied)
 	}
 	return out

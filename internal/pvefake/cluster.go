@@ -25,7 +25,7 @@ type Cluster struct {
 	run     map[int]*guestRun // by VMID: the truth about processes, whatever a node believes
 	tasks   []*task           // oldest first
 	log     []logEntry
-	auth    authState
+	auth    *authState
 	rules   []*Rule
 	held    map[string]bool // task types that do not end by themselves
 	failing map[string]bool // sids whose start fails
@@ -37,6 +37,18 @@ type Cluster struct {
 	wantsHA bool
 	conf    string // corosync.conf, set by SetCorosyncConf
 	ceph    *cephState
+	joins   []*join
+	soon    []deferred
+
+	clustered        bool // there is a corosync.conf
+	clusterName      string
+	confVersion      int             // of corosync.conf
+	tokenCoefficient string          // there
+	qdevice          string          // address of the qnetd host, "" if there is none
+	offline          map[string]bool // servers of network storages
+	sshErrors        []string
+	requests         int // API requests and SSH commands so far
+	crash            crashPoint
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -57,7 +69,8 @@ func New(opt Options) (*Cluster, error) {
 		opt: opt, methods: methods, now: opt.Start, started: opt.Start,
 		rnd: rand.New(rand.NewPCG(opt.Seed, 0x9e3779b97f4a7c15)),
 		run: map[int]*guestRun{}, held: map[string]bool{}, failing: map[string]bool{},
-		half: map[int]map[int]bool{}, nextPID: 4100, ctx: ctx, cancel: cancel,
+		half: map[int]map[int]bool{}, offline: map[string]bool{}, nextPID: 4100, ctx: ctx, cancel: cancel,
+		clusterName: opt.ClusterName, clustered: !opt.Standalone && opt.Nodes > 1, confVersion: opt.Nodes, tokenCoefficient: "125",
 	}
 	if err := c.build(); err != nil {
 		c.Close()
@@ -71,27 +84,29 @@ func (c *Cluster) build() error {
 	if err != nil {
 		return err
 	}
-	names := make([]string, c.opt.Nodes)
-	for i := range names {
-		names[i] = fmt.Sprintf("%s%d", c.opt.NodePrefix, i+1)
-	}
-	if c.pki, err = newPKI(names, ips, c.opt.Start); err != nil {
+	names, shown := c.identities(ips)
+	if c.pki, err = newPKI(names, ips, shown, c.opt.Start); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.live = newCFS()
-	c.auth = newAuthState(c.opt.RootPassword, c.opt.Version, c.rnd)
+	c.live, c.auth = newCFS(), newAuthState(c)
 	for i, l := range listeners {
 		n := &node{
-			c: c, id: i + 1, name: names[i], addr: &net.TCPAddr{IP: ips[i], Port: l.Addr().(*net.TCPAddr).Port},
-			up: true, booted: c.now.Add(-time.Hour), members: map[int]bool{}, seen: map[int]*sample{},
+			c: c, id: i + 1, name: names[i], ip: shown[i], addr: &net.TCPAddr{IP: ips[i], Port: l.Addr().(*net.TCPAddr).Port},
+			up: true, booted: c.now.Add(-time.Hour), members: map[int]bool{}, seen: map[int]*sample{}, nodeID: i + 1, votes: 1,
 		}
+		n.box = c.newMachine(i, n)
 		c.nodes = append(c.nodes, n)
 		n.listen(l)
 	}
+	for i, n := range c.nodes {
+		if c.opt.Standalone && i > 0 {
+			c.makeAlone(n)
+		}
+	}
 	for _, n := range c.nodes {
-		for _, m := range c.nodes {
+		for _, m := range n.mates() {
 			n.members[m.id] = true
 		}
 		n.quorate = true
@@ -108,7 +123,29 @@ func (c *Cluster) build() error {
 	for _, n := range c.nodes {
 		c.sampleNode(n)
 	}
+	if c.opt.Standalone {
+		return c.startSSH()
+	}
 	return nil
+}
+
+// identities are the nodes' names and the addresses the cluster says they have.
+func (c *Cluster) identities(ips []net.IP) (names []string, shown []net.IP) {
+	shown = append(shown, ips...)
+	for i := range ips {
+		name := fmt.Sprintf("%s%d", c.opt.NodePrefix, i+1)
+		if i < len(c.opt.Machines) {
+			m := c.opt.Machines[i]
+			if m.Name != "" {
+				name = m.Name
+			}
+			if ip, _, err := net.ParseCIDR(m.Address); err == nil {
+				shown[i] = ip
+			}
+		}
+		names = append(names, name)
+	}
+	return names, shown
 }
 
 // Start moves the cluster with the wall clock until ctx ends or Close is called. Delays of the server
@@ -144,6 +181,7 @@ func (c *Cluster) Close() {
 	c.mu.Lock()
 	for _, n := range c.nodes {
 		n.stopListening()
+		n.stopSSH()
 	}
 	c.mu.Unlock()
 	c.wg.Wait()
@@ -186,6 +224,8 @@ func (c *Cluster) Size() int { return len(c.nodes) }
 // tick is one second of the whole cluster, in the order in which the real daemons would notice.
 func (c *Cluster) tick() {
 	c.now = c.now.Add(time.Second)
+	c.tickDeferred()
+	c.tickJoins()
 	c.tickMembership()
 	c.tickTasks()
 	for _, n := range c.nodes {
@@ -198,6 +238,31 @@ func (c *Cluster) tick() {
 		c.tickLRM(n)
 	}
 	c.tickCRM()
+}
+
+// deferred is something that happens by itself later.
+type deferred struct {
+	at time.Time
+	do func()
+}
+
+func (c *Cluster) later(d time.Duration, do func()) {
+	c.soon = append(c.soon, deferred{c.now.Add(d), do})
+}
+
+func (c *Cluster) tickDeferred() {
+	var due, left []deferred
+	for _, d := range c.soon {
+		if d.at.After(c.now) {
+			left = append(left, d)
+		} else {
+			due = append(due, d)
+		}
+	}
+	c.soon = left
+	for _, d := range due {
+		d.do()
+	}
 }
 
 func (c *Cluster) since(t time.Time) time.Duration { return c.now.Sub(t) }

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 func clusterHandlers() map[string]handler {
@@ -37,22 +36,26 @@ func shuffledNodes(nodes []*node) []*node {
 
 func clusterStatus(q *call) (any, error) {
 	rows := list{}
-	clustered := len(q.c.nodes) > 1
+	clustered := q.n.inCluster()
 	if clustered {
 		rows = append(rows, obj{
-			"id": "cluster", "type": "cluster", "name": q.c.opt.ClusterName, "nodes": len(q.c.nodes),
-			"quorate": bit(q.n.quorate), "version": len(q.c.nodes),
+			"id": "cluster", "type": "cluster", "name": q.c.name(), "nodes": len(q.mates()),
+			"quorate": bit(q.n.quorate), "version": q.c.confVersion,
 		})
 	}
-	for _, n := range shuffledNodes(q.c.nodes) {
-		id := n.id
+	for _, n := range shuffledNodes(q.mates()) {
+		id := n.nodeID
 		if !clustered {
 			id = 0 // a node without a cluster has no id
 		}
-		rows = append(rows, obj{
-			"id": "node/" + n.name, "type": "node", "name": n.name, "nodeid": id, "ip": n.addr.IP.String(),
+		row := obj{
+			"id": "node/" + n.name, "type": "node", "name": n.name, "nodeid": id, "ip": n.ip.String(),
 			"online": bit(q.n.members[n.id]), "local": bit(n == q.n), "level": "",
-		})
+		}
+		if n.joining() {
+			delete(row, "ip") // pmxcfs has not heard of it
+		}
+		rows = append(rows, row)
 	}
 	return rows, nil
 }
@@ -70,19 +73,19 @@ func clusterResources(q *call) (any, error) {
 		}
 	}
 	if want == "" || want == "node" {
-		for _, n := range shuffledNodes(q.c.nodes) {
+		for _, n := range shuffledNodes(q.mates()) {
 			rows = append(rows, q.nodeResource(n))
 		}
 	}
 	if want == "" || want == "storage" {
-		for _, n := range q.c.nodes {
+		for _, n := range q.mates() {
 			for _, s := range q.storages() {
 				rows = append(rows, q.storageResource(n, s))
 			}
 		}
 	}
 	if want == "" || want == "sdn" {
-		for _, n := range q.c.nodes {
+		for _, n := range q.mates() {
 			if row := q.networkResource(n); row != nil {
 				rows = append(rows, row)
 			}
@@ -120,7 +123,7 @@ func (q *call) guestResource(g *guestConf) obj {
 
 func (q *call) guestStat(g *guestConf) *guestSample {
 	var newest *sample
-	for _, n := range q.c.nodes {
+	for _, n := range q.mates() {
 		s := q.n.stat(n)
 		if s == nil {
 			continue
@@ -210,85 +213,4 @@ func nextID(q *call) (any, error) {
 			return strconv.Itoa(id), nil
 		}
 	}
-}
-
-func clusterOptions(q *call) (any, error) {
-	if !q.may("/", "Sys.Audit") {
-		return obj{"allowed-tags": list{}}, nil
-	}
-	return obj{"allowed-tags": list{}, "description": "", "mac_prefix": "BC:24:11"}, nil
-}
-
-func configHandlers() map[string]handler {
-	return map[string]handler{
-		"GET /cluster/config/join":       configJoin,
-		"GET /cluster/config/nodes":      configNodes,
-		"GET /cluster/config/totem":      func(q *call) (any, error) { return q.c.totem(), nil },
-		"GET /cluster/config/qdevice":    func(*call) (any, error) { return obj{}, nil },
-		"GET /cluster/config/apiversion": func(*call) (any, error) { return 1, nil },
-	}
-}
-
-func (c *Cluster) totem() obj {
-	if len(c.nodes) < 2 {
-		return obj{}
-	}
-	return obj{
-		"cluster_name": c.opt.ClusterName, "config_version": strconv.Itoa(len(c.nodes)), "interface": obj{"0": obj{"linknumber": "0"}},
-		"ip_version": "ipv4-6", "link_mode": "passive", "secauth": "on", "token_coefficient": "125", "version": "2",
-	}
-}
-
-// corosyncNode is a nodelist entry; corosync.conf knows only text.
-func (c *Cluster) corosyncNode(n *node) obj {
-	return obj{"name": n.name, "nodeid": strconv.Itoa(n.id), "quorum_votes": "1", "ring0_addr": n.addr.IP.String()}
-}
-
-func configNodes(q *call) (any, error) {
-	rows := bag{}
-	if len(q.c.nodes) < 2 {
-		return rows, nil
-	}
-	for _, n := range q.c.nodes {
-		row := q.c.corosyncNode(n)
-		row["node"] = n.name
-		rows = append(rows, row)
-	}
-	return rows, nil
-}
-
-// configJoin is what a joining node asks for; its nodelist has no order at all.
-func configJoin(q *call) (any, error) {
-	if len(q.c.nodes) < 2 {
-		return nil, fail(424, "node is not in a cluster, no join info available!")
-	}
-	preferred := q.n.name
-	if q.has("node") {
-		if preferred = q.str("node"); q.c.nodeByName(preferred) == nil {
-			return nil, fail(500, "unknown node '"+preferred+"'")
-		}
-	}
-	nodes := bag{}
-	for i, n := range q.c.nodes {
-		row := q.c.corosyncNode(n)
-		row["pve_addr"], row["pve_fp"] = n.addr.IP.String(), q.c.pki.nodes[i].fingerprint
-		nodes = append(nodes, row)
-	}
-	return obj{"nodelist": nodes, "preferred_node": preferred, "totem": q.c.totem(), "config_digest": sha1hex(q.c.corosyncText())}, nil
-}
-
-// corosyncText is corosync.conf.
-func (c *Cluster) corosyncText() string {
-	if c.conf != "" {
-		return c.conf
-	}
-	var b strings.Builder
-	b.WriteString("logging {\n  debug: off\n  to_syslog: yes\n}\n\nnodelist {\n")
-	for _, n := range c.nodes {
-		fmt.Fprintf(&b, "  node {\n    name: %s\n    nodeid: %d\n    quorum_votes: 1\n    ring0_addr: %s\n  }\n", n.name, n.id, n.addr.IP)
-	}
-	fmt.Fprintf(&b, "}\n\nquorum {\n  provider: corosync_votequorum\n}\n\ntotem {\n  cluster_name: %s\n  config_version: %d\n"+
-		"  interface {\n    linknumber: 0\n  }\n  ip_version: ipv4-6\n  link_mode: passive\n  secauth: on\n  token_coefficient: 125\n  version: 2\n}\n",
-		c.opt.ClusterName, len(c.nodes))
-	return b.String()
 }

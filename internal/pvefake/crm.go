@@ -48,7 +48,7 @@ func (c *Cluster) electMaster() *node {
 	if ms.master == "" && !c.wantsHA {
 		return nil
 	}
-	for _, n := range c.nodes {
+	for _, n := range c.members() {
 		if !n.running() || !n.quorate {
 			continue
 		}
@@ -57,7 +57,7 @@ func (c *Cluster) electMaster() *node {
 		}
 		ms.master = n.name
 		// A new master has not seen anybody: it gives every node the full delay again.
-		for _, o := range c.nodes {
+		for _, o := range c.members() {
 			o.lastOnline = c.now
 		}
 		n.logLine("pve-ha-crm", "root@pam", "successfully acquired lock 'ha_manager_lock'")
@@ -75,7 +75,7 @@ func later(a, b time.Time) time.Time {
 
 func (c *Cluster) updateNodeStatus(m *node) {
 	ms := &c.live.ha.manager
-	for _, n := range c.nodes {
+	for _, n := range c.members() {
 		state, known := ms.nodes[n.name]
 		if m.members[n.id] {
 			n.lastOnline = c.now
@@ -104,7 +104,7 @@ func (c *Cluster) updateNodeStatus(m *node) {
 func (c *Cluster) fenceNodes(m *node) bool {
 	ms := &c.live.ha.manager
 	moved := false
-	for _, n := range c.nodes {
+	for _, n := range c.members() {
 		if ms.nodes[n.name] != "fence" || c.since(later(n.agentRenewed, m.viewSince)) < c.ha(cfsLockLifetime) {
 			continue
 		}

@@ -2,6 +2,8 @@ package pvefake
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -89,4 +91,9 @@ func encodeArray(b *bytes.Buffer, a []any) {
 		encodeTo(b, v)
 	}
 	b.WriteByte(']')
+}
+
+func sha256hex(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
 }

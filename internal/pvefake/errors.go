@@ -24,6 +24,12 @@ func fail(status int, message string) *apiError {
 	return &apiError{status: status, reason: reason, message: message}
 }
 
+// bare is a refusal without a body.
+func (e *apiError) bare() *apiError {
+	e.empty = true
+	return e
+}
+
 func invalid(errs map[string]string) *apiError {
 	e := fail(400, "Parameter verification failed.")
 	e.errors = errs

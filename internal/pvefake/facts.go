@@ -5,10 +5,15 @@ package pvefake
 // about PVE 8.4 and 9.2 in our own notation (see parseMethods); a test holds them against both
 // published schemas.
 //
-//	METHOD PATH PERMISSION [@node] [@notoken] [@9] PARAMETER…
-//	PERMISSION: all | world | root | PATH,PRIV (&: all of, |: any of), || between alternatives
-//	PARAMETER:  [9!|8!]name[?]:type[/format][=enum|enum][>min][<max][#length][&requires][~regex]
-const methodFacts = accessFacts + clusterFacts + nodeFacts + guestFacts + cephFacts
+//	METHOD PATH PERMISSION [@node] [@notoken] [@9] [+GROUP] PARAMETER…
+//	GROUP NAME PARAMETER…           parameters that several methods share
+//	FORMAT NAME PARAMETER…          a property string: "key=value,key=value"
+//	PERMISSION: [9!|8!] all | world | root | PATH,PRIV (&: all of, |: any of); && and || between terms
+//	PARAMETER:  [9!|8!][INSTANCE@]name[?]:type[/format][=enum|enum][>min][<max][%minlength][#length][&requires][*][~regex]
+//	            name[n] stands for name0, name1, …; INSTANCE@ belongs to that value of the parameter type;
+//	            * marks the key that may be left out in a property string, a->b[@k] another name of a key
+const methodFacts = accessFacts + clusterFacts + nodeFacts + guestFacts + cephFacts +
+	accessWriteFacts + clusterWriteFacts + nodeWriteFacts + cephWriteFacts + qemuWriteFacts + formatFacts
 
 const accessFacts = `
 GET /access all

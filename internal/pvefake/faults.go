@@ -10,6 +10,10 @@ import (
 
 // Rule makes requests or tasks go wrong. What is empty matches everything; of the effects one is set.
 type Rule struct {
+	// Command matches SSH commands that contain it instead of requests. Status is then the exit status and
+	// Reason what goes to stderr.
+	Command string
+
 	Method string // "GET"
 	Path   string // below /api2/json, with * and ?: "/nodes/*/qemu"; a query is not part of it
 	Query  string // contained in the query string
@@ -31,7 +35,8 @@ type Rule struct {
 	WrongTypes  bool          // numbers become text, text becomes numbers, arrays objects
 	HugeBytes   int64         // send a well-formed reply of so many bytes
 
-	// TaskType makes matching tasks (of TaskID, if set) end with TaskStatus and without effect.
+	// TaskType makes matching tasks (of TaskID, if set) end with TaskStatus and without effect, or if that
+	// is "WARNINGS: n", with their effect.
 	TaskType, TaskID, TaskStatus string
 
 	hits int
@@ -60,7 +65,7 @@ func (c *Cluster) ClearFaults() {
 // matchRule finds the first rule for a request.
 func (c *Cluster) matchRule(n *node, method, p, query string) *Rule {
 	for _, r := range c.rules {
-		if r.TaskType != "" || r.Method != "" && r.Method != method || r.Node != 0 && r.Node != n.id {
+		if r.TaskType != "" || r.Command != "" || r.Method != "" && r.Method != method || r.Node != 0 && r.Node != n.id {
 			continue
 		}
 		if r.Path != "" {
@@ -72,6 +77,17 @@ func (c *Cluster) matchRule(n *node, method, p, query string) *Rule {
 			continue
 		}
 		if r.counts() {
+			copied := *r
+			return &copied
+		}
+	}
+	return nil
+}
+
+// matchCommand finds the first rule for a command.
+func (c *Cluster) matchCommand(n *node, line string) *Rule {
+	for _, r := range c.rules {
+		if r.Command != "" && strings.Contains(line, r.Command) && (r.Node == 0 || r.Node == n.id) && r.counts() {
 			copied := *r
 			return &copied
 		}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -80,10 +82,10 @@ func ignoreMissing(err error) error {
 func (n *node) etcPVE() map[string]string {
 	c, f := n.c, n.view()
 	files := map[string]string{
-		".members": n.membersFile(), ".vmlist": f.vmlistFile(), "storage.cfg": f.storageText(), "datacenter.cfg": "",
+		".members": n.membersFile(), ".vmlist": f.vmlistFile(), "storage.cfg": f.storageText(), "datacenter.cfg": f.optionsText(),
 		"ha/crm_commands": "", "ha/resources.cfg": f.ha.resourcesText(), "jobs.cfg": f.jobsText(),
 	}
-	if len(c.nodes) > 1 {
+	if n.inCluster() {
 		files["corosync.conf"] = c.corosyncText()
 	}
 	if f.ha.manager.master != "" {
@@ -116,18 +118,18 @@ func (g *guestConf) fileText() string {
 
 // membersFile has the layout of pmxcfs, which writes it by hand and not with a JSON library.
 func (n *node) membersFile() string {
-	c := n.c
+	c, mates := n.c, n.mates()
 	var b strings.Builder
-	fmt.Fprintf(&b, "{\n\"nodename\": \"%s\",\n\"version\": %d", n.name, len(c.nodes)*3)
-	if len(c.nodes) > 1 {
+	fmt.Fprintf(&b, "{\n\"nodename\": \"%s\",\n\"version\": %d", n.name, len(mates)*3)
+	if n.inCluster() {
 		fmt.Fprintf(&b, ",\n\"cluster\": { \"name\": \"%s\", \"version\": %d, \"nodes\": %d, \"quorate\": %d },\n\"nodelist\": {\n",
-			c.opt.ClusterName, len(c.nodes), len(c.nodes), bit(n.quorate))
-		for i, m := range c.nodes {
+			c.name(), c.confVersion, len(mates), bit(n.quorate))
+		for i, m := range mates {
 			sep := ","
-			if i == len(c.nodes)-1 {
+			if i == len(mates)-1 {
 				sep = ""
 			}
-			fmt.Fprintf(&b, "  \"%s\": { \"id\": %d, \"online\": %d, \"ip\": \"%s\"}%s\n", m.name, m.id, bit(n.members[m.id]), m.addr.IP, sep)
+			fmt.Fprintf(&b, "  \"%s\": { \"id\": %d, \"online\": %d, \"ip\": \"%s\"}%s\n", m.name, m.nodeID, bit(n.members[m.id]), m.ip, sep)
 		}
 		b.WriteString("  }")
 	}
@@ -152,13 +154,9 @@ func (f *cfs) vmlistFile() string {
 func (f *cfs) jobsText() string {
 	var b strings.Builder
 	for _, j := range f.jobs {
-		fmt.Fprintf(&b, "vzdump: %s\n\tschedule %s\n", j.id, j.schedule)
-		if j.all {
-			b.WriteString("\tall 1\n")
-		}
-		fmt.Fprintf(&b, "\tenabled %d\n\tmode snapshot\n\tstorage %s\n", bit(j.enabled), j.storage)
-		if !j.all {
-			fmt.Fprintf(&b, "\tvmid %s\n", strings.Trim(strings.ReplaceAll(fmt.Sprint(j.vmids), " ", ","), "[]"))
+		fmt.Fprintf(&b, "vzdump: %s\n", j.id)
+		for _, k := range slices.Sorted(maps.Keys(j.conf)) {
+			fmt.Fprintf(&b, "\t%s %s\n", k, j.conf[k])
 		}
 		b.WriteString("\n")
 	}

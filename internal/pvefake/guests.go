@@ -20,6 +20,7 @@ type guestConf struct {
 	node    *node
 	version int
 	conf    map[string]string
+	pending map[string]string // changes that wait for a stop; "" deletes
 	cpu     float64
 	disk    int64
 }
@@ -128,16 +129,17 @@ func (c *Cluster) addGuest(g Guest) error {
 		return fmt.Errorf("pvefake: guest %d on node %d of %d", g.VMID, g.Node, len(c.nodes))
 	case g.VMID < 100 || g.VMID > 999999999:
 		return fmt.Errorf("pvefake: guest id %d (100 to 999999999)", g.VMID)
-	case c.live.guests[g.VMID] != nil:
+	case n.own().guests[g.VMID] != nil:
 		return fmt.Errorf("pvefake: guest %d exists", g.VMID)
 	}
 	conf := &guestConf{vmid: g.VMID, lxc: g.Container, node: n, cpu: g.CPU, disk: g.DiskBytes, conf: c.qemuConf(g)}
 	if g.Container {
 		conf.conf = lxcConf(g)
 	}
-	c.live.version++
-	conf.version = c.live.version
-	c.live.guests[g.VMID] = conf
+	f := n.own()
+	f.version++
+	conf.version = f.version
+	f.guests[g.VMID] = conf
 	if !g.Stopped && !g.Template {
 		c.startProcess(conf)
 	}
@@ -191,6 +193,7 @@ func setIf(conf map[string]string, key, v string) {
 }
 
 func (c *Cluster) startProcess(g *guestConf) {
+	c.applyPending(g)
 	c.nextPID += 3
 	c.run[g.vmid] = &guestRun{node: g.node, pid: c.nextPID, started: c.now}
 }
@@ -220,8 +223,9 @@ func (c *Cluster) editConf(vmid int, key, value string) {
 func (c *Cluster) setConf(g *guestConf, key, value string) {
 	delete(g.conf, key)
 	setIf(g.conf, key, value)
-	c.live.version++
-	g.version = c.live.version
+	f := g.node.own()
+	f.version++
+	g.version = f.version
 }
 
 // move puts the configuration file into another node's directory.

@@ -2,6 +2,7 @@ package pvefake
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +54,15 @@ func guestConfig(q *call) (any, error) {
 		return nil, err
 	}
 	row := obj{"digest": sha1hex(g.text())}
-	for k, v := range g.conf {
+	conf := maps.Clone(g.conf)
+	for k, v := range g.pending {
+		if q.flag("current") {
+			break
+		}
+		delete(conf, k)
+		setIf(conf, k, v)
+	}
+	for k, v := range conf {
 		n, err := strconv.Atoi(v)
 		switch {
 		case strings.HasPrefix(k, "#"):
@@ -168,7 +177,7 @@ func (q *call) forHA(typ, state string) *task {
 	if err != nil {
 		return nil
 	}
-	r := q.c.live.ha.resources[g.sid()]
+	r := q.live().ha.resources[g.sid()]
 	if r == nil || r.state == "ignored" {
 		return nil
 	}
@@ -225,7 +234,7 @@ func guestMigrate(q *call) (any, error) {
 		return nil, err
 	}
 	c, target := q.c, q.str("target")
-	to := c.nodeByName(target)
+	to := q.n.mate(target)
 	if target == q.n.name {
 		return nil, invalid(map[string]string{"target": "target is local node."})
 	}
@@ -239,8 +248,15 @@ func guestMigrate(q *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r := c.live.ha.resources[g.sid()]; r != nil && r.state != "ignored" {
+	if r := q.live().ha.resources[g.sid()]; r != nil && r.state != "ignored" {
 		return q.haMigrate(g, to).upid(), nil
+	}
+	for _, pair := range listSepRE.Split(q.str("targetstorage"), -1) {
+		for _, id := range strings.Split(pair, ":") {
+			if id != "" && id != "1" && q.storageByID(id) == nil {
+				return nil, fail(500, "storage '"+id+"' does not exist")
+			}
+		}
 	}
 	if lock := g.conf["lock"]; lock != "" {
 		return nil, fail(500, lockedText(g, lock))
@@ -251,7 +267,7 @@ func guestMigrate(q *call) (any, error) {
 	if c.runsOn(g, q.n) && g.lxc && !q.flag("restart") && !q.flag("online") {
 		return nil, fail(500, "can't migrate running container without --online or --restart")
 	}
-	if !to.running() {
+	if network := q.migrationNetwork(); !to.running() || network != "" && !(to.hasNetwork(network) && q.n.hasNetwork(network)) {
 		// The worker finds out: HTTP says 200.
 		return c.migrateToDead(q, g, to).upid(), nil
 	}
@@ -264,15 +280,23 @@ func (c *Cluster) migrateToDead(q *call, g *guestConf, to *node) *task {
 		typ = "vzmigrate"
 	}
 	return q.n.startTask(typ, q.str("vmid"), q.id.name(), time.Second, func(t *task) string {
-		return c.finishMigration(t, q.n, to, g, false)
+		return noTunnel(to, q.migrationNetwork())
 	})
+}
+
+// migrationNetwork is that of the request, or of datacenter.cfg.
+func (q *call) migrationNetwork() string {
+	if q.has("migration_network") {
+		return q.str("migration_network")
+	}
+	return properties(q.live().options["migration"], "type")["network"]
 }
 
 // haMigrate only queues; its task ends OK whatever the manager makes of it.
 func (q *call) haMigrate(g *guestConf, to *node) *task {
 	return q.n.startTask("hamigrate", q.str("vmid"), q.id.name(), time.Second, func(t *task) string {
 		t.log = append(t.log, fmt.Sprintf("Requesting HA migration for VM %d to node %s", g.vmid, to.name))
-		q.c.live.ha.commands = append(q.c.live.ha.commands, crmCommand{"migrate", g.sid(), to.name})
+		q.live().ha.commands = append(q.live().ha.commands, crmCommand{"migrate", g.sid(), to.name})
 		return "OK"
 	})
 }
@@ -285,7 +309,7 @@ func migratePreconditions(q *call) (any, error) {
 		return nil, err
 	}
 	allowed, not := bag{}, obj{}
-	for _, n := range q.c.nodes {
+	for _, n := range q.mates() {
 		if n != q.n {
 			allowed = append(allowed, n.name)
 			not[n.name] = obj{}

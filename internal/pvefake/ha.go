@@ -88,7 +88,9 @@ type haRule struct {
 	nodes     map[string]int // node-affinity: priority by node
 	strict    bool
 	affinity  string // resource-affinity: positive, negative
+	comment   string
 	disabled  bool
+	hasStrict bool // strict was given, even as 0
 }
 
 type haGroup struct {

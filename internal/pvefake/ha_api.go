@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func haHandlers() map[string]handler {
@@ -38,10 +39,10 @@ func haIndex(q *call) (any, error) {
 // haCommand queues a command for the CRM under the HA lock.
 func haCommand(make func(*call) crmCommand) handler {
 	return func(q *call) (any, error) {
-		if !q.n.quorate {
-			return nil, quorumLock("", "domain-ha")
+		if err := q.haLock(""); err != nil {
+			return nil, err
 		}
-		q.c.live.ha.commands = append(q.c.live.ha.commands, make(q))
+		q.live().ha.commands = append(q.live().ha.commands, make(q))
 		return nil, nil
 	}
 }
@@ -100,25 +101,29 @@ func haResources(q *call) (any, error) {
 }
 
 // fullSID completes a bare VMID with the type of its guest.
-func (q *call) fullSID() string {
+func (q *call) fullSID() (string, error) {
 	sid := q.str("sid")
 	if strings.Contains(sid, ":") {
-		return sid
+		return sid, nil
 	}
 	id, err := strconv.Atoi(sid)
 	if err != nil {
-		return sid
+		return sid, nil // the format has let it pass
 	}
 	if g := q.view().guests[id]; g != nil {
-		return g.sid()
+		return g.sid(), nil
 	}
-	return "vm:" + sid
+	return "", fail(500, "unable to detect SID from VMID - VM/CT "+sid+" does not exist")
 }
 
 func haResourceRead(q *call) (any, error) {
-	r := q.view().ha.resources[q.fullSID()]
+	sid, err := q.fullSID()
+	if err != nil {
+		return nil, err
+	}
+	r := q.view().ha.resources[sid]
 	if r == nil {
-		return nil, fail(500, "no such resource '"+q.fullSID()+"'")
+		return nil, fail(500, "no such resource '"+sid+"'")
 	}
 	return r.row(q.haDigest()), nil
 }
@@ -128,15 +133,20 @@ func haResourceCreate(q *call) (any, error) {
 	if err := q.needQuorum(); err != nil {
 		return nil, err
 	}
-	sid := q.fullSID()
+	sid, err := q.fullSID()
+	if err != nil {
+		return nil, err
+	}
 	typ, _, _ := strings.Cut(sid, ":")
-	h := &q.c.live.ha
+	h := &q.live().ha
 	switch {
 	case q.has("type") && q.str("type") != typ:
 		return nil, fail(500, "types does not match")
 	case q.has("group") && q.c.opt.Version != V84:
 		return nil, fail(500, "invalid parameter 'group': ha groups have been migrated to rules")
-	case q.c.guestBySID(q.c.live, sid) == nil:
+	case q.has("group") && !q.hasGroup(q.str("group")):
+		return nil, fail(500, "invalid parameter 'group': ha group '"+q.str("group")+"' does not exist")
+	case q.c.guestBySID(q.live(), sid) == nil:
 		return nil, fail(500, "resource '"+sid+"' does not exist in cluster")
 	case h.resources[sid] != nil:
 		return nil, fail(500, "create resource failed: resource ID '"+sid+"' already defined")
@@ -146,6 +156,10 @@ func haResourceCreate(q *call) (any, error) {
 	h.resources[sid] = r
 	q.c.wantsHA = true
 	return nil, nil
+}
+
+func (q *call) hasGroup(id string) bool {
+	return slices.ContainsFunc(q.live().ha.groups, func(g haGroup) bool { return g.id == id })
 }
 
 func (q *call) applyResource(r *haResource) {
@@ -168,11 +182,14 @@ func (q *call) applyResource(r *haResource) {
 
 func haResourceUpdate(q *call) (any, error) {
 	const prefix = "update resources config failed: "
-	if !q.n.quorate {
-		return nil, quorumLock(prefix, "domain-ha")
+	if err := q.haLock(prefix); err != nil {
+		return nil, err
 	}
-	sid := q.fullSID()
-	h := &q.c.live.ha
+	sid, err := q.fullSID()
+	if err != nil {
+		return nil, err
+	}
+	h := &q.live().ha
 	r, s := h.resources[sid], h.manager.services[sid]
 	switch {
 	case q.has("group") && q.c.opt.Version != V84:
@@ -214,16 +231,19 @@ func (r *haResource) unset(key string) {
 
 func haResourceDelete(q *call) (any, error) {
 	const prefix = "delete resource failed: "
-	if !q.n.quorate {
-		return nil, quorumLock(prefix, "domain-ha")
+	if err := q.haLock(prefix); err != nil {
+		return nil, err
 	}
-	sid := q.fullSID()
-	if q.c.live.ha.resources[sid] == nil {
+	sid, err := q.fullSID()
+	if err != nil {
+		return nil, err
+	}
+	if q.live().ha.resources[sid] == nil {
 		return nil, fail(500, "cannot delete service '"+sid+"', not HA managed!")
 	}
-	delete(q.c.live.ha.resources, sid)
-	for i, r := range q.c.live.ha.rules {
-		q.c.live.ha.rules[i].resources = slices.DeleteFunc(slices.Clone(r.resources), func(s string) bool { return s == sid })
+	delete(q.live().ha.resources, sid)
+	for i, r := range q.live().ha.rules {
+		q.live().ha.rules[i].resources = slices.DeleteFunc(slices.Clone(r.resources), func(s string) bool { return s == sid })
 	}
 	return nil, nil
 }
@@ -231,11 +251,14 @@ func haResourceDelete(q *call) (any, error) {
 // haMove queues a migration; a target that does not exist or is dead is accepted and later ignored.
 func haMove(verb string) handler {
 	return func(q *call) (any, error) {
-		if !q.n.quorate {
-			return nil, quorumLock("", "domain-ha")
+		if !q.n.quorate { // its lock waits longer than pveproxy
+			return nil, proxyFailure(596, "Connection timed out", 30*time.Second)
 		}
-		sid := q.fullSID()
-		h := &q.c.live.ha
+		sid, err := q.fullSID()
+		if err != nil {
+			return nil, err
+		}
+		h := &q.live().ha
 		if h.resources[sid] == nil {
 			return nil, fail(500, "resource '"+sid+"' is not HA managed")
 		}
@@ -258,6 +281,9 @@ func (h *haState) rulesText() string {
 		if r.disabled {
 			b.WriteString("\tdisable\n")
 		}
+		if r.comment != "" {
+			fmt.Fprintf(&b, "\tcomment %s\n", r.comment)
+		}
 		if r.typ == "resource-affinity" {
 			fmt.Fprintf(&b, "\taffinity %s\n\tresources %s\n\n", r.affinity, strings.Join(r.resources, ","))
 			continue
@@ -271,14 +297,17 @@ func (r haRule) row(order int, digest string) obj {
 	row := obj{"rule": r.id, "type": r.typ, "resources": strings.Join(r.resources, ","), "order": order, "digest": digest}
 	if r.typ == "node-affinity" {
 		row["nodes"] = priorityList(r.nodes)
-		if r.strict {
-			row["strict"] = 1
+		if r.strict || r.hasStrict {
+			row["strict"] = bit(r.strict)
 		}
 	} else {
 		row["affinity"] = r.affinity
 	}
 	if r.disabled {
 		row["disable"] = 1
+	}
+	if r.comment != "" {
+		row["comment"] = r.comment
 	}
 	return row
 }
@@ -308,9 +337,9 @@ func haRuleRead(q *call) (any, error) {
 
 // haRuleDelete succeeds for a rule nobody has, as the real one does.
 func haRuleDelete(q *call) (any, error) {
-	if !q.n.quorate {
-		return nil, quorumLock("delete ha rule failed: ", "domain-ha")
+	if err := q.haLock("delete ha rule failed: "); err != nil {
+		return nil, err
 	}
-	q.c.live.ha.rules = slices.DeleteFunc(q.c.live.ha.rules, func(r haRule) bool { return r.id == q.str("rule") })
+	q.live().ha.rules = slices.DeleteFunc(q.live().ha.rules, func(r haRule) bool { return r.id == q.str("rule") })
 	return nil, nil
 }

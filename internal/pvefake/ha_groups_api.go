@@ -118,7 +118,7 @@ func haGroupCreate(q *call) (any, error) {
 	}
 	g := haGroup{id: q.str("group")}
 	q.applyGroup(&g)
-	q.c.live.ha.groups = append(q.c.live.ha.groups, g)
+	q.live().ha.groups = append(q.live().ha.groups, g)
 	return nil, nil
 }
 
@@ -134,7 +134,7 @@ func haGroupUpdate(q *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.applyGroup(&q.c.live.ha.groups[i])
+	q.applyGroup(&q.live().ha.groups[i])
 	return nil, nil
 }
 
@@ -149,11 +149,11 @@ func haGroupDelete(q *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	for sid, r := range q.c.live.ha.resources {
+	for sid, r := range q.live().ha.resources {
 		if r.group == q.str("group") {
 			return nil, fail(500, "delete ha group failed: ha group is used by service '"+sid+"'")
 		}
 	}
-	q.c.live.ha.groups = slices.Delete(q.c.live.ha.groups, i, i+1)
+	q.live().ha.groups = slices.Delete(q.live().ha.groups, i, i+1)
 	return nil, nil
 }

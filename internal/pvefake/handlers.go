@@ -7,7 +7,8 @@ func handlers() map[string]handler {
 	all := map[string]handler{}
 	for _, part := range []map[string]handler{
 		accessHandlers(), clusterHandlers(), configHandlers(), taskHandlers(), haHandlers(), haGroupHandlers(), nodeHandlers(),
-		guestHandlers(), storageHandlers(), cephHandlers(),
+		guestHandlers(), storageHandlers(), cephHandlers(), networkHandlers(), machineHandlers(), accessWriteHandlers(),
+		clusterWriteHandlers(), storageWriteHandlers(), haRuleHandlers(), cephWriteHandlers(), guestWriteHandlers(),
 	} {
 		maps.Copy(all, part)
 	}

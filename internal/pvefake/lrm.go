@@ -237,8 +237,7 @@ func (c *Cluster) migrate(from, to *node, g *guestConf, user string, done func(s
 func (c *Cluster) finishMigration(t *task, from, to *node, g *guestConf, online bool) string {
 	c.setConf(g, "lock", "")
 	if !to.running() || to.group != from.group {
-		return fmt.Sprintf("command '/usr/bin/ssh -e none -o 'BatchMode=yes' -o 'HostKeyAlias=%[1]s' -o 'UserKnownHostsFile=/etc/pve/nodes/%[1]s/ssh_known_hosts'"+
-			" -o 'GlobalKnownHostsFile=none' root@%[2]s pvecm mtunnel -get_migration_ip' failed: exit code 255", to.name, to.addr.IP)
+		return noTunnel(to, "")
 	}
 	c.move(g, to)
 	if online {
@@ -247,4 +246,15 @@ func (c *Cluster) finishMigration(t *task, from, to *node, g *guestConf, online 
 	}
 	t.log = append(t.log, "migration finished successfully")
 	return "OK"
+}
+
+// noTunnel is what a migration says that cannot reach its target, or finds no address there in the network
+// it should use.
+func noTunnel(to *node, network string) string {
+	option := ""
+	if network != "" {
+		option = " -migration_network " + network
+	}
+	return fmt.Sprintf("command '/usr/bin/ssh -e none -o 'BatchMode=yes' -o 'HostKeyAlias=%[1]s' -o 'UserKnownHostsFile=/etc/pve/nodes/%[1]s/ssh_known_hosts'"+
+		" -o 'GlobalKnownHostsFile=none' root@%[2]s pvecm mtunnel%[3]s -get_migration_ip' failed: exit code 255", to.name, to.ip, option)
 }

@@ -15,6 +15,7 @@ type method struct {
 	onNode     bool     // answered by the node in the path
 	noToken    bool
 	params     map[string]*param
+	oneOf      map[string]map[string]*param // by value of the parameter type
 	handle     handler
 }
 
@@ -25,64 +26,141 @@ type param struct {
 	name, typ, format string
 	optional          bool
 	enum              []string
-	min, max          *int64
+	min, max          *float64
+	minLength         int
 	maxLength         int
 	requires          string
 	pattern           *regexp.Regexp
+	defaultKey        bool            // of a property string: "x" means "name=x"
+	alias, keyAlias   string          // of a property string: another name of alias, and what its key says
+	inline            *propertyString // the format, where it is one
 }
 
 type methodTable struct {
-	byVerb map[string][]*method
-	paths  [][]string
+	byVerb  map[string][]*method
+	paths   [][]string
+	formats map[string]*propertyString
 }
+
+// propertyString is the schema of a value such as "type=secure,network=10.0.0.0/24".
+type propertyString struct{ props map[string]*param }
 
 // parseMethods reads the notation of facts.go for one major version and joins it with the handlers.
 // It fails when a method has no handler or a handler no facts.
 func parseMethods(text string, major int, handle map[string]handler) (*methodTable, error) {
-	t := &methodTable{byVerb: map[string][]*method{}}
+	r := &factsReader{major: major, groups: map[string][]string{}, t: &methodTable{byVerb: map[string][]*method{}, formats: map[string]*propertyString{}}}
 	left := map[string]bool{}
 	for k := range handle {
 		left[k] = true
 	}
-	var cur *method
-	for _, line := range strings.Split(text, "\n") {
-		fields := strings.Fields(line)
-		if len(fields) == 0 {
-			continue
-		}
-		if !strings.HasPrefix(line, "\t") {
-			m, keep, rest, err := parseHead(fields, major)
-			if err != nil {
-				return nil, err
-			}
-			key := m.verb + " " + m.path
-			if m.handle = handle[key]; m.handle == nil {
-				return nil, fmt.Errorf("pvefake: no handler for %s", key)
-			}
-			delete(left, key)
-			if keep {
-				t.byVerb[m.verb] = append(t.byVerb[m.verb], m)
-				t.paths = append(t.paths, m.segments)
-			}
-			cur, fields = m, rest
-		}
-		if err := cur.addParams(fields, major); err != nil {
+	for _, e := range joinLines(text) {
+		m, err := r.entry(e)
+		if err != nil {
 			return nil, err
 		}
+		if m == nil {
+			continue
+		}
+		key := m.verb + " " + m.path
+		if m.handle = handle[key]; m.handle == nil {
+			return nil, fmt.Errorf("pvefake: no handler for %s", key)
+		}
+		delete(left, key)
 	}
 	for k := range left {
 		return nil, fmt.Errorf("pvefake: no facts for handler %s", k)
 	}
-	return t, nil
+	r.bindFormats()
+	return r.t, nil
+}
+
+// joinLines returns the fields of each entry: what is indented belongs to the line above.
+func joinLines(text string) [][]string {
+	var out [][]string
+	for _, line := range strings.Split(text, "\n") {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) == 0:
+		case strings.HasPrefix(line, "\t"):
+			out[len(out)-1] = append(out[len(out)-1], fields...)
+		default:
+			out = append(out, fields)
+		}
+	}
+	return out
+}
+
+type factsReader struct {
+	major  int
+	t      *methodTable
+	groups map[string][]string
+}
+
+// entry reads a method, or with nil a group or format.
+func (r *factsReader) entry(f []string) (*method, error) {
+	if len(f) < 3 {
+		return nil, fmt.Errorf("pvefake: bad facts line %q", strings.Join(f, " "))
+	}
+	switch f[0] {
+	case "GROUP":
+		r.groups[f[1]] = f[2:]
+		return nil, nil
+	case "FORMAT":
+		ps := &method{path: f[1], params: map[string]*param{}}
+		r.t.formats[f[1]] = &propertyString{props: ps.params}
+		return nil, ps.addParams(f[2:], r.major)
+	}
+	m, keep, rest, err := parseHead(f, r.major)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) > 0 && strings.HasPrefix(rest[0], "+") {
+		group, ok := r.groups[rest[0][1:]]
+		if !ok {
+			return nil, fmt.Errorf("pvefake: %s: no group %s above it", m.path, rest[0])
+		}
+		rest = append(append([]string(nil), group...), rest[1:]...)
+	}
+	if err := m.addParams(rest, r.major); err != nil {
+		return nil, err
+	}
+	if keep {
+		r.t.byVerb[m.verb] = append(r.t.byVerb[m.verb], m)
+		r.t.paths = append(r.t.paths, m.segments)
+	}
+	return m, nil
+}
+
+func (r *factsReader) bindFormats() {
+	bind := func(params map[string]*param) {
+		for _, p := range params {
+			name := p.format
+			if name == "pve-qm-ide" { // cdrom is a drive under a name of its own
+				name = "qm-drive-ide"
+			}
+			p.inline = r.t.formats[name]
+		}
+	}
+	for _, ms := range r.t.byVerb {
+		for _, m := range ms {
+			bind(m.params)
+			for _, params := range m.oneOf {
+				bind(params)
+			}
+		}
+	}
 }
 
 func parseHead(f []string, major int) (m *method, keep bool, rest []string, err error) {
-	if len(f) < 3 {
-		return nil, false, nil, fmt.Errorf("pvefake: bad facts line %q", strings.Join(f, " "))
+	m = &method{verb: f[0], path: f[1], segments: split(f[1]), params: map[string]*param{}}
+	keep, rest = true, f[2:]
+	for m.perm == "" && len(rest) > 0 {
+		if text, mine := forMajor(rest[0], major); mine {
+			m.perm = text
+		}
+		rest = rest[1:]
 	}
-	m = &method{verb: f[0], path: f[1], perm: f[2], segments: split(f[1]), params: map[string]*param{}}
-	keep, rest = true, f[3:]
-	for len(rest) > 0 && strings.HasPrefix(rest[0], "@") {
+	for len(rest) > 0 && (strings.HasPrefix(rest[0], "@") || strings.Contains(rest[0], "!/")) {
 		switch rest[0] {
 		case "@node":
 			m.onNode = true
@@ -91,36 +169,80 @@ func parseHead(f []string, major int) (m *method, keep bool, rest []string, err 
 		case "@9":
 			keep = major >= 9
 		default:
-			return nil, false, nil, fmt.Errorf("pvefake: unknown flag %q of %s", rest[0], m.path)
+			if strings.HasPrefix(rest[0], "@") { // what is left is the other release's permission
+				return nil, false, nil, fmt.Errorf("pvefake: unknown flag %q of %s", rest[0], m.path)
+			}
 		}
 		rest = rest[1:]
 	}
 	return m, keep, rest, nil
 }
 
+// forMajor removes the mark "9!" or "8!" and says whether the text is for this version.
+func forMajor(f string, major int) (string, bool) {
+	if v, rest, ok := strings.Cut(f, "!"); ok && (v == "8" || v == "9") {
+		return rest, v == strconv.Itoa(major)
+	}
+	return f, true
+}
+
 func (m *method) addParams(fields []string, major int) error {
 	for _, f := range fields {
-		if v, rest, ok := strings.Cut(f, "!"); ok && (v == "8" || v == "9") {
-			if v != strconv.Itoa(major) {
-				continue
+		f, mine := forMajor(f, major)
+		if !mine {
+			continue
+		}
+		into := m.params
+		if inst, rest, ok := strings.Cut(f, "@"); ok && !strings.ContainsAny(inst, ":~>") {
+			if m.oneOf == nil {
+				m.oneOf = map[string]map[string]*param{}
 			}
-			f = rest
+			if m.oneOf[inst] == nil {
+				m.oneOf[inst] = map[string]*param{}
+			}
+			into, f = m.oneOf[inst], rest
 		}
 		p, err := parseParam(f)
 		if err != nil {
 			return fmt.Errorf("pvefake: %s %s: %w", m.verb, m.path, err)
 		}
-		m.params[p.name] = p
+		into[p.name] = p
 	}
 	return nil
 }
 
-// parseParam reads name[?]:type[/format][=a|b][>n][<n][#n][&name][~regex].
+// indexLimits say how many of each indexed parameter there are, from 0; the API viewer does not
+// (qemu-server src/PVE/QemuServer.pm and Drive.pm, pve-cluster src/PVE/Corosync.pm).
+var indexLimits = map[string]int{
+	"link": 8, "net": 32, "scsi": 31, "virtio": 16, "sata": 6, "ide": 4, "hostpci": 16, "ipconfig": 32, "numa": 8,
+	"parallel": 3, "serial": 4, "unused": 256, "usb": 14, "virtiofs": 10,
+}
+
+// param finds the facts of a parameter; net3 has those of net[n].
+func (m *method) param(name string) *param {
+	if p := m.params[name]; p != nil {
+		return p
+	}
+	base := strings.TrimRight(name, "0123456789")
+	p := m.params[base+"[n]"]
+	n, err := strconv.Atoi(name[len(base):])
+	if p == nil || err != nil || n >= indexLimits[base] || name != base+strconv.Itoa(n) {
+		return nil
+	}
+	return p
+}
+
+// parseParam reads name[?]:type[/format][=a|b][>n][<n][%n][#n][&name][*][~regex] or name->alias[@key].
 func parseParam(s string) (*param, error) {
 	p := &param{}
+	if name, alias, ok := strings.Cut(s, "->"); ok {
+		p.name, p.optional = name, true
+		p.alias, p.keyAlias, _ = strings.Cut(alias, "@")
+		return p, nil
+	}
 	s, pattern, hasPattern := strings.Cut(s, "~")
 	if hasPattern {
-		re, err := regexp.Compile(`^(?:` + pattern + `)$`)
+		re, err := compilePattern(pattern)
 		if err != nil {
 			return nil, fmt.Errorf("pattern of %q: %w", s, err)
 		}
@@ -143,6 +265,12 @@ func parseParam(s string) (*param, error) {
 	return p, nil
 }
 
+// compilePattern anchors a pattern and writes for Go what only Perl understands; of its counts Go takes
+// none above 1000.
+func compilePattern(pattern string) (*regexp.Regexp, error) {
+	return regexp.Compile(`^(?:` + strings.NewReplacer("{,", "{0,", "{0,4096}", "*").Replace(pattern) + `)$`)
+}
+
 func (p *param) set(kind byte, value string) error {
 	switch kind {
 	case '/':
@@ -151,8 +279,10 @@ func (p *param) set(kind byte, value string) error {
 		p.enum = strings.Split(value, "|")
 	case '&':
 		p.requires = value
+	case '*':
+		p.defaultKey = true
 	default:
-		n, err := strconv.ParseInt(value, 10, 64)
+		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
 			return fmt.Errorf("bound of %q: %w", p.name, err)
 		}
@@ -163,6 +293,8 @@ func (p *param) set(kind byte, value string) error {
 			p.max = &n
 		case '#':
 			p.maxLength = int(n)
+		case '%':
+			p.minLength = int(n)
 		default:
 			return fmt.Errorf("unknown mark %q of %q", kind, p.name)
 		}
@@ -171,7 +303,7 @@ func (p *param) set(kind byte, value string) error {
 }
 
 func token(s string) (value, rest string) {
-	if i := strings.IndexAny(s, "/=><#&"); i >= 0 {
+	if i := strings.IndexAny(s, "/=><#&%*"); i >= 0 {
 		return s[:i], s[i:]
 	}
 	return s, ""

@@ -14,7 +14,19 @@ type node struct {
 	c    *Cluster
 	id   int
 	name string
-	addr *net.TCPAddr
+	ip   net.IP       // what the cluster says it has
+	addr *net.TCPAddr // where it really listens
+	box  *machine
+
+	alone    *alone // its own pmxcfs while it is in no cluster and not the first
+	listed   bool   // in corosync.conf
+	listedAt time.Time
+	nodeID   int            // in corosync.conf
+	votes    int            // there
+	links    map[int]string // there: link number to address
+	locked   bool           // it is joining: nobody can log in
+	silent   bool           // SilenceJoiner
+	stale    bool           // a failed join left corosync.conf and authkey
 
 	up      bool // powered and on the network
 	apiDown bool // corosync runs, PVE's daemons do not
@@ -36,6 +48,8 @@ type node struct {
 	lastOnline   time.Time       // when the master last saw it
 	agentRenewed time.Time       // when its LRM last held its lock
 
+	ssh     *sshServer
+	sshAddr string // of its SSH server, "" until there is one
 	l       net.Listener
 	conns   map[net.Conn]bool
 	connsMu sync.Mutex
@@ -46,7 +60,10 @@ func (n *node) running() bool { return n.up && !n.apiDown }
 
 // view is the state of pmxcfs as this node sees it.
 func (n *node) view() *cfs {
-	if n.frozen != nil {
+	switch {
+	case n.alone != nil:
+		return n.alone.live
+	case n.frozen != nil:
 		return n.frozen
 	}
 	return n.c.live

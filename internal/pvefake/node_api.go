@@ -3,7 +3,6 @@ package pvefake
 import (
 	"crypto/x509"
 	"fmt"
-	"strings"
 )
 
 func nodeHandlers() map[string]handler {
@@ -14,12 +13,7 @@ func nodeHandlers() map[string]handler {
 		"GET /nodes/{node}/time":                        nodeTime,
 		"GET /nodes/{node}/subscription":                subscription,
 		"GET /nodes/{node}/services":                    services,
-		"GET /nodes/{node}/network":                     network,
-		"GET /nodes/{node}/dns":                         func(*call) (any, error) { return obj{"dns1": "127.0.0.53"}, nil },
-		"GET /nodes/{node}/hosts":                       hosts,
 		"GET /nodes/{node}/certificates/info":           certificates,
-		"GET /nodes/{node}/apt/repositories":            aptRepositories,
-		"GET /nodes/{node}/disks/list":                  func(*call) (any, error) { return list{}, nil },
 		"GET /nodes/{node}/replication":                 replication,
 		"GET /nodes/{node}/capabilities/qemu/migration": func(*call) (any, error) { return obj{"has-dbus-vmstate": false}, nil },
 	}
@@ -27,9 +21,9 @@ func nodeHandlers() map[string]handler {
 
 func nodesIndex(q *call) (any, error) {
 	rows := bag{}
-	for i, n := range q.c.nodes {
+	for _, n := range q.mates() {
 		row := q.nodeStats(n)
-		row["ssl_fingerprint"] = q.c.pki.nodes[i].fingerprint
+		row["ssl_fingerprint"] = q.c.pki.nodes[n.id-1].fingerprint
 		rows = append(rows, row)
 	}
 	return rows, nil
@@ -59,7 +53,8 @@ func nodeStatus(q *call) (any, error) {
 }
 
 func nodeTime(q *call) (any, error) {
-	return obj{"time": q.c.unix(), "localtime": q.c.unix(), "timezone": "UTC"}, nil
+	t := q.c.unix() + int64(q.n.box.spec.ClockSkew.Seconds())
+	return obj{"time": t, "localtime": t, "timezone": q.n.box.timezone}, nil
 }
 
 func subscription(*call) (any, error) {
@@ -89,26 +84,6 @@ func services(*call) (any, error) {
 	return rows, nil
 }
 
-func network(q *call) (any, error) {
-	if q.has("type") && q.str("type") != "bridge" && !strings.HasPrefix(q.str("type"), "any_") {
-		return list{}, nil
-	}
-	ip := q.n.addr.IP.String()
-	return list{obj{
-		"iface": "vmbr0", "type": "bridge", "method": "static", "method6": "manual", "address": ip, "netmask": "24", "cidr": ip + "/24",
-		"active": 1, "autostart": 1, "priority": 3, "bridge_ports": "", "bridge_stp": "off", "bridge_fd": 0, "families": list{"inet"},
-	}}, nil
-}
-
-func hosts(q *call) (any, error) {
-	var b strings.Builder
-	b.WriteString("127.0.0.1 localhost\n")
-	for _, n := range q.c.nodes {
-		fmt.Fprintf(&b, "%s %s.lab %s\n", n.addr.IP, n.name, n.name)
-	}
-	return obj{"data": b.String(), "digest": sha1hex(b.String())}, nil
-}
-
 func certificates(q *call) (any, error) {
 	own := q.c.pki.nodes[q.n.id-1]
 	return bag{
@@ -129,10 +104,6 @@ func certificateRow(file string, cert *x509.Certificate, pem, fp string) obj {
 		"filename": file, "fingerprint": fp, "pem": pem, "subject": "/CN=" + cert.Subject.CommonName, "issuer": "/CN=" + cert.Issuer.CommonName,
 		"notbefore": cert.NotBefore.Unix(), "notafter": cert.NotAfter.Unix(), "public-key-type": "id-ecPublicKey", "public-key-bits": 256, "san": san,
 	}
-}
-
-func aptRepositories(*call) (any, error) {
-	return obj{"digest": strings.Repeat("0", 64), "errors": list{}, "files": list{}, "infos": list{}, "standard-repos": list{}}, nil
 }
 
 // replication takes the lock of replication.cfg even to read, so without quorum it waits ten seconds

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Version is the Proxmox VE release a cluster speaks.
@@ -47,12 +49,32 @@ type Options struct {
 	Ceph bool
 	// Port of every node; default 8006, each node having its own loopback address.
 	Port int
+	// Standalone starts with nodes that are in no cluster: POST /cluster/config and /cluster/config/join
+	// make one of them. Each has a machine as described by Machines, or a default one.
+	Standalone bool
+	Machines   []Machine
+	// SSHKeys let root in at the nodes' SSH servers beside RootPassword (Standalone has such servers).
+	SSHKeys []ssh.PublicKey
+	// Perform is told of work that somebody outside may do on real daemons: making a cluster, joining,
+	// a monitor, manager, OSD or pool. It is called with the cluster locked and must return at once;
+	// with true the task is left to it: it reports with LogTask and ends it with FinishTask, "" for
+	// success, whereupon the fake changes its own state.
+	Perform func(Work) bool
 	// Listen opens the socket of node i where it is not to be a loopback address of its own, and again
 	// whenever the node comes back. Addresses are then what the cluster says its nodes have.
 	Listen    func(i int) (net.Listener, error)
 	Addresses []net.IP
 	// Seed makes ids and fingerprints reproducible; key and array order stays random.
 	Seed uint64
+}
+
+// Work is a task of the API that Options.Perform may take over.
+type Work struct {
+	UPID   string
+	Type   string // of the task: clustercreate, clusterjoin, cephcreatemon, cephcreateosd, …
+	ID     string
+	Node   int               // that does it
+	Params map[string]string // of the request
 }
 
 // Guest is a VM or container as created by AddVM, AddCT or Options.Guests.
@@ -77,6 +99,9 @@ type Guest struct {
 func (o *Options) fill() error {
 	if o.Nodes == 0 {
 		o.Nodes = 3
+		if len(o.Machines) > 0 {
+			o.Nodes = len(o.Machines)
+		}
 	}
 	if o.Nodes < 1 || o.Nodes > 32 {
 		return fmt.Errorf("pvefake: %d nodes (a cluster has 1 to 32)", o.Nodes)
@@ -89,6 +114,9 @@ func (o *Options) fill() error {
 	}
 	if o.Listen != nil && len(o.Addresses) != o.Nodes {
 		return fmt.Errorf("pvefake: %d addresses for %d nodes (Options.Listen needs one each)", len(o.Addresses), o.Nodes)
+	}
+	if len(o.Machines) > 0 && o.Nodes != len(o.Machines) {
+		return fmt.Errorf("pvefake: %d machines for %d nodes", len(o.Machines), o.Nodes)
 	}
 	if o.DelayScale < 0 {
 		return errors.New("pvefake: negative DelayScale")

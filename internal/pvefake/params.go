@@ -17,9 +17,10 @@ var (
 )
 
 // decodeBody reads a form or JSON body as pveproxy does. What is not JSON is read as a form, which
-// turns broken JSON into a strange parameter name.
-func decodeBody(contentType, body string) (map[string]string, map[string]string, error) {
-	bad := map[string]string{}
+// turns broken JSON into a strange parameter name. Lists come joined with a zero byte, and bad says
+// what is no text: an error unless the parameter is a list.
+func decodeBody(contentType, body string) (params, bad map[string]string, err error) {
+	bad = map[string]string{}
 	out := map[string]string{}
 	if strings.HasPrefix(contentType, "application/json") && strings.TrimSpace(body) != "" {
 		var v any
@@ -28,7 +29,7 @@ func decodeBody(contentType, body string) (map[string]string, map[string]string,
 		if err := d.Decode(&v); err == nil {
 			m, ok := v.(map[string]any)
 			if !ok {
-				return nil, nil, fail(500, "Not a HASH reference at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 978.")
+				return nil, nil, fail(500, "Not a HASH reference at /usr/share/perl5/PVE/APIServer/AnyEvent.pm line 978.").bare()
 			}
 			for k, e := range m {
 				flatten(k, e, out, bad)
@@ -62,36 +63,68 @@ func flatten(k string, v any, out, bad map[string]string) {
 		bad[k] = "type check ('string') failed - got HASH"
 	case []any:
 		bad[k] = "type check ('string') failed - got ARRAY"
+		parts := make([]string, len(t))
+		for i, e := range t {
+			parts[i] = fmt.Sprint(e)
+		}
+		out[k] = strings.Join(parts, "\x00")
 	}
 }
 
 // check holds params against the method's facts as PVE::JSONSchema does: source of the texts is
 // pve-common src/PVE/JSONSchema.pm, seen in the refused requests of the recordings.
-func (m *method) check(params map[string]string) error {
-	errs := map[string]string{}
-	for name, p := range m.params {
-		v, given := params[name]
-		if !given {
-			if !p.optional {
-				errs[name] = "property is missing and it is not optional"
-			}
-			continue
-		}
-		if e := p.check(v); e != "" {
-			errs[name] = e
-		} else if _, ok := params[p.requires]; p.requires != "" && !ok {
-			errs[p.requires] = fmt.Sprintf("missing property - '%s' requires this property", name)
-		}
-	}
+func (m *method) check(params, bad map[string]string) error {
+	errs := checkAll(m.params, m.param, params, bad)
+	other := m.checkInstance(params, bad, errs)
 	for name := range params {
-		if m.params[name] == nil && !m.inPath(name) {
-			errs[name] = "property is not defined in schema and the schema does not allow additional properties"
+		if m.param(name) == nil && !m.inPath(name) && !other[name] {
+			errs[name] = notInSchema
 		}
 	}
 	if len(errs) > 0 {
 		return invalid(errs)
 	}
 	return nil
+}
+
+const notInSchema = "property is not defined in schema and the schema does not allow additional properties"
+
+func checkAll(all map[string]*param, find func(string) *param, params, bad map[string]string) map[string]string {
+	errs := map[string]string{}
+	for name, p := range all {
+		if _, given := params[name]; !given && !p.optional && p.alias == "" && !strings.HasSuffix(name, "[n]") {
+			errs[name] = "property is missing and it is not optional"
+		}
+	}
+	for name, v := range params {
+		p := find(name)
+		if p == nil {
+			continue
+		}
+		e := p.check(name, v)
+		if bad[name] != "" && p.typ != "array" {
+			e = bad[name]
+		}
+		if e != "" {
+			errs[name] = e
+		} else if _, ok := params[p.requires]; p.requires != "" && !ok {
+			errs[p.requires] = fmt.Sprintf("missing property - '%s' requires this property", name)
+		}
+	}
+	return errs
+}
+
+// checkInstance checks the parameters that depend on the value of type, and returns their names.
+func (m *method) checkInstance(params, bad, errs map[string]string) map[string]bool {
+	of := m.oneOf[params["type"]]
+	names := map[string]bool{}
+	for name, e := range checkAll(of, func(n string) *param { return of[n] }, params, bad) {
+		errs["oneOf["+params["type"]+"]."+name] = e
+	}
+	for name := range of {
+		names[name] = true
+	}
+	return names
 }
 
 func (m *method) inPath(name string) bool {
@@ -103,17 +136,17 @@ func (m *method) inPath(name string) bool {
 	return false
 }
 
-// check returns what is wrong with v, "" if nothing is.
-func (p *param) check(v string) string {
+// check returns what is wrong with v, "" if nothing is. name is that of the parameter in the request.
+func (p *param) check(name, v string) string {
 	if e := p.checkType(v); e != "" {
 		return e
 	}
-	if p.format != "" {
-		if e := checkFormat(p.format, v); e != "" {
-			return "invalid format - " + e
-		}
+	if e := p.checkFormat(name, v); e != "" {
+		return "invalid format - " + e
 	}
 	switch {
+	case p.minLength > 0 && len(v) < p.minLength:
+		return fmt.Sprintf("value must be at least %d characters long", p.minLength)
 	case p.pattern != nil && !p.pattern.MatchString(v):
 		return "value does not match the regex pattern"
 	case p.maxLength > 0 && len(v) > p.maxLength:
@@ -124,10 +157,20 @@ func (p *param) check(v string) string {
 	return ""
 }
 
+func (p *param) checkFormat(name, v string) string {
+	switch {
+	case p.inline != nil:
+		return p.inline.check(name, v)
+	case p.format != "":
+		return checkFormat(p.format, name, v)
+	}
+	return ""
+}
+
 func (p *param) checkType(v string) string {
 	bad := fmt.Sprintf("type check ('%s') failed - got '%s'", p.typ, v)
 	switch p.typ {
-	case "string":
+	case "string", "array":
 		return ""
 	case "boolean":
 		if !booleanRE.MatchString(v) {
@@ -150,17 +193,17 @@ func (p *param) checkType(v string) string {
 
 func (p *param) checkBounds(v string) string {
 	// A named format speaks first: vmid 99 is "not a valid VM ID", not "below the minimum".
-	if p.format != "" && checkFormat(p.format, v) != "" {
+	if p.format != "" && p.checkFormat("", v) != "" {
 		return ""
 	}
 	n, err := strconv.ParseFloat(v, 64)
 	switch {
 	case err != nil:
 		return "value is out of range"
-	case p.min != nil && n < float64(*p.min):
-		return fmt.Sprintf("value must have a minimum value of %d", *p.min)
-	case p.max != nil && n > float64(*p.max):
-		return fmt.Sprintf("value must have a maximum value of %d", *p.max)
+	case p.min != nil && n < *p.min:
+		return fmt.Sprintf("value must have a minimum value of %s", strconv.FormatFloat(*p.min, 'f', -1, 64))
+	case p.max != nil && n > *p.max:
+		return fmt.Sprintf("value must have a maximum value of %s", strconv.FormatFloat(*p.max, 'f', -1, 64))
 	}
 	return ""
 }

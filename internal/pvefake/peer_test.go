@@ -3,11 +3,13 @@ package pvefake
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // prometheus-pve-exporter must find everything it asks for, with the rows it reads in the types it got.
@@ -16,7 +18,7 @@ func TestAnswersWhatThePeerExporterAsks(t *testing.T) {
 	if err != nil || len(logs) == 0 {
 		t.Fatalf("no calls: %v", err)
 	}
-	c := refusedLab(t)
+	c := recordedLab(t)
 	cl := root(t, c)
 	asked := 0
 	for _, log := range logs {
@@ -40,7 +42,7 @@ func TestAnswersWhatThePeerExporterAsks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			path := strings.TrimPrefix(u.RequestURI(), apiPrefix)
+			path := strings.TrimPrefix(u.RequestURI(), "/api2/json")
 			got := cl.get(path)
 			asked++
 			if got.status != call.Status {
@@ -71,4 +73,23 @@ func typesDiffer(got, want shape) string {
 		narrowed[p] = want[p]
 	}
 	return diffShapes(both, narrowed)
+}
+
+// recordedLab is the cluster the requests were recorded on.
+func recordedLab(t *testing.T) *Cluster {
+	t.Helper()
+	c := newCluster(t, Options{ClusterName: "quorate1", Ceph: true})
+	for vmid, node := range map[int]int{100: 1, 101: 2, 102: 3, 110: 3, 111: 1, 112: 1, 120: 1} {
+		if err := c.AddVM(Guest{VMID: vmid, Node: node, Name: fmt.Sprintf("vm%d", vmid)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sid := range []string{"vm:100", "vm:101", "vm:102"} {
+		if err := c.AddHAResource(HAResource{SID: sid, Comment: "quorate"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.AddNodeAffinity("prefer-pve1", map[string]int{"pve1": 2, "pve2": 1}, false, "vm:100")
+	c.Advance(2 * time.Minute)
+	return c
 }

@@ -110,9 +110,9 @@ func (c *Cluster) AddRole(name string, privs ...string) {
 // the path win; a separated token has at most what its user has.
 func (c *Cluster) rights(id identity, path string) map[string]bool {
 	if id.token == "" || !id.privsep {
-		return c.rightsOf(id.user, path)
+		return id.in.rightsOf(id.user, path)
 	}
-	own, users := c.rightsOf(id.name(), path), c.rightsOf(id.user, path)
+	own, users := id.in.rightsOf(id.name(), path), id.in.rightsOf(id.user, path)
 	for p := range own {
 		if _, ok := users[p]; !ok {
 			delete(own, p)
@@ -121,17 +121,17 @@ func (c *Cluster) rights(id identity, path string) map[string]bool {
 	return own
 }
 
-func (c *Cluster) rightsOf(who, path string) map[string]bool {
+func (a *authState) rightsOf(who, path string) map[string]bool {
 	out := map[string]bool{}
 	if who == "root@pam" {
-		for _, p := range strings.Split(c.auth.roles["Administrator"], ",") {
+		for _, p := range strings.Split(a.roles["Administrator"], ",") {
 			out[p] = true
 		}
 		return out
 	}
 	for _, level := range levels(path) {
 		var here []aclEntry
-		for _, e := range c.auth.acl {
+		for _, e := range a.acl {
 			if e.who == who && e.path == level && (e.propagate || level == path) {
 				here = append(here, e)
 			}
@@ -141,7 +141,7 @@ func (c *Cluster) rightsOf(who, path string) map[string]bool {
 		}
 		out = map[string]bool{}
 		for _, e := range here {
-			for _, p := range strings.Split(c.auth.roles[e.role], ",") {
+			for _, p := range strings.Split(a.roles[e.role], ",") {
 				if p != "" {
 					out[p] = e.propagate
 				}
@@ -193,19 +193,61 @@ func (c *Cluster) permit(m *method, id identity, params map[string]string) error
 	alternatives := strings.Split(m.perm, "||")
 	var last string
 	for _, a := range alternatives {
-		path, privs, _ := strings.Cut(a, ",")
-		for k, v := range params {
-			path = strings.ReplaceAll(path, "{"+k+"}", v)
+		ok := true
+		for _, term := range strings.Split(a, "&&") {
+			if text := c.permitTerm(term, id, params); text != "" {
+				ok, last = false, text
+				break
+			}
 		}
-		if c.has(id, path, privs) {
+		if ok {
 			return nil
 		}
-		last = fmt.Sprintf("Permission check failed (%s, %s)", path, strings.ReplaceAll(privs, "&", ", "))
 	}
 	if len(alternatives) > 1 {
 		last = "Permission check failed"
 	}
 	return forbidden(last)
+}
+
+// permitTerm returns why one term of a permission refuses, "" if it does not.
+func (c *Cluster) permitTerm(term string, id identity, params map[string]string) string {
+	path, privs, _ := strings.Cut(term, ",")
+	_, realm, _ := strings.Cut(params["userid"], "@")
+	switch {
+	case path == "userid-param" && privs == "self":
+		if id.name() == params["userid"] {
+			return ""
+		}
+		return "Permission check failed"
+	case path == "userid-param":
+		path = "/access/realm/" + realm
+	case path == "userid-group":
+		path = "/access/groups"
+	case path == "perm-modify":
+		path, privs = params["path"], modifyPriv(params["path"])
+	}
+	for k, v := range params {
+		path = strings.ReplaceAll(path, "{"+k+"}", v)
+	}
+	if c.has(id, path, privs) {
+		return ""
+	}
+	return fmt.Sprintf("Permission check failed (%s, %s)", path, strings.ReplaceAll(privs, "&", ", "))
+}
+
+// modifyPriv is what lets change the rights on a path: some parts of the tree have their own
+// (pve-access-control src/PVE/RPCEnvironment.pm check_perm_modify).
+func modifyPriv(path string) string {
+	switch {
+	case strings.HasPrefix(path, "/storage"):
+		return "Datastore.Allocate|Permissions.Modify"
+	case strings.HasPrefix(path, "/vms"):
+		return "VM.Allocate|Permissions.Modify"
+	case strings.HasPrefix(path, "/pool"):
+		return "Pool.Allocate|Permissions.Modify"
+	}
+	return "Permissions.Modify"
 }
 
 func (c *Cluster) has(id identity, path, privs string) bool {

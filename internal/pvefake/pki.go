@@ -31,7 +31,7 @@ type nodeCert struct {
 	fingerprint string // SHA-256, upper case, colons: what "pve_fp" and "ssl_fingerprint" hold
 }
 
-func newPKI(names []string, ips []net.IP, now time.Time) (*pki, error) {
+func newPKI(names []string, ips, shown []net.IP, now time.Time) (*pki, error) {
 	p := &pki{}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -57,7 +57,7 @@ func newPKI(names []string, ips []net.IP, now time.Time) (*pki, error) {
 	p.caKey = key
 	p.caPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	for i, name := range names {
-		cert, err := p.issue(name, ips[i], int64(i+2), from, to)
+		cert, err := p.issue(name, []net.IP{ips[i], shown[i]}, int64(i+2), from, to)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +78,7 @@ func validity(now time.Time) (from, to time.Time) {
 	return from.Add(-24 * time.Hour), to.Add(2 * 365 * 24 * time.Hour)
 }
 
-func (p *pki) issue(name string, ip net.IP, serial int64, from, to time.Time) (nodeCert, error) {
+func (p *pki) issue(name string, ips []net.IP, serial int64, from, to time.Time) (nodeCert, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nodeCert{}, fmt.Errorf("pvefake: key of %s: %w", name, err)
@@ -87,7 +87,7 @@ func (p *pki) issue(name string, ip net.IP, serial int64, from, to time.Time) (n
 		SerialNumber: big.NewInt(serial), NotBefore: from, NotAfter: to,
 		Subject:     pkix.Name{CommonName: name + ".lab", Organization: []string{"Proxmox Virtual Environment"}, OrganizationalUnit: []string{"PVE Cluster Node"}},
 		DNSNames:    []string{"localhost", name, name + ".lab"},
-		IPAddresses: []net.IP{ip, net.IPv4(127, 0, 0, 1)},
+		IPAddresses: append(ips, net.IPv4(127, 0, 0, 1)),
 		KeyUsage:    x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, p.ca, &key.PublicKey, p.caKey)

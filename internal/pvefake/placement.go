@@ -25,6 +25,9 @@ func (c *Cluster) selectNode(sid string, s *service, r *haResource, except []str
 	for _, name := range online {
 		n := 0
 		for _, o := range ms.services {
+			if c.newHA() && o.state == "stopped" {
+				continue // uses nothing
+			}
 			if o.node == name || o.target == name {
 				n++
 			}

@@ -24,8 +24,8 @@ func (n *node) wants() map[int]bool {
 	if forced := n.c.half[n.id]; forced != nil {
 		return forced
 	}
-	for _, m := range n.c.nodes {
-		if m.up && m.group == n.group {
+	for _, m := range n.mates() {
+		if m.up && m.group == n.group && !m.joining() {
 			out[m.id] = true
 		}
 	}
@@ -49,7 +49,7 @@ func (c *Cluster) tickMembership() {
 
 func (n *node) followTopology() {
 	c, want := n.c, n.wants()
-	if sameSet(want, n.members) {
+	if sameSet(want, n.members) && n.quorate == n.majority(want) {
 		n.pending = time.Time{}
 	} else if n.pending.IsZero() {
 		delay := membershipDelay
@@ -60,7 +60,7 @@ func (n *node) followTopology() {
 	}
 	if !n.pending.IsZero() && !n.pending.After(c.now) {
 		n.pending = time.Time{}
-		n.setMembers(want, 2*len(want) > len(c.nodes))
+		n.setMembers(want, n.majority(want))
 	}
 }
 
@@ -89,6 +89,11 @@ func sameSet(a, b map[int]bool) bool {
 		}
 	}
 	return true
+}
+
+// quorumIsNear says whether quorum comes while a lock is waited for.
+func (n *node) quorumIsNear() bool {
+	return (n.pending.IsZero() || n.pending.Sub(n.c.now) < 10*time.Second) && n.up && !n.steered && n.majority(n.wants())
 }
 
 // needQuorum refuses a write on a node without quorum.
@@ -120,6 +125,7 @@ func (c *Cluster) SetNodeDown(i int, down bool) error {
 func (c *Cluster) powerOff(n *node) {
 	n.up = false
 	n.stopListening()
+	n.stopSSH()
 	n.members, n.pending, n.quorate, n.frozen = map[int]bool{}, time.Time{}, false, nil
 	for id, r := range c.run {
 		if r.node == n {
@@ -132,16 +138,19 @@ func (c *Cluster) powerOn(n *node) error {
 	if err := n.startListening(); err != nil {
 		return err
 	}
+	if err := n.listenSSH(); err != nil {
+		return err
+	}
 	n.up, n.booted, n.lostAt = true, c.now, c.now
 	n.stats = nil
 	n.members = map[int]bool{n.id: true}
-	n.quorate = 2 > len(c.nodes)
+	n.quorate = n.majority(n.members)
 	if !n.quorate {
 		n.frozen = c.live.clone()
 	}
 	n.pending = c.now.Add(joinDelay)
-	for _, g := range c.live.guests {
-		if g.node == n && g.conf["onboot"] == "1" && c.live.ha.resources[g.sid()] == nil {
+	for _, g := range n.view().guests {
+		if g.node == n && g.conf["onboot"] == "1" && n.view().ha.resources[g.sid()] == nil {
 			n.startTask(g.taskPrefix()+"start", fmt.Sprint(g.vmid), "root@pam", time.Second, func(*task) string {
 				c.startProcess(g)
 				return "OK"

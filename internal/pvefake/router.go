@@ -8,7 +8,31 @@ import (
 	"time"
 )
 
-const apiPrefix = "/api2/json"
+// apiPath splits /api2/FORMAT/PATH; the format is "" for what is no path of the API.
+func apiPath(uri string) (path, format string) {
+	rest, ok := strings.CutPrefix(uri, "/api2/")
+	if !ok {
+		return uri, ""
+	}
+	format, path, _ = strings.Cut(rest, "/")
+	return "/" + path, format
+}
+
+// renderExtJS is the form the GUI uses: always 200, with the status inside.
+func renderExtJS(data any, err error) reply {
+	o := obj{"data": data, "success": 1}
+	if err != nil {
+		e, ok := err.(*apiError)
+		if !ok {
+			e = fail(500, err.Error())
+		}
+		o = obj{"data": nil, "success": 0, "status": e.status, "message": e.message + "\n"}
+		if e.errors != nil {
+			o["errors"] = toObj(e.errors)
+		}
+	}
+	return reply{status: 200, reason: "OK", body: encode(o)}
+}
 
 // call is a request that has passed the router.
 type call struct {
@@ -42,40 +66,58 @@ func (n *node) answer(req *http.Request, body string) reply {
 	c := n.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	path, _ := strings.CutPrefix(req.URL.Path, apiPrefix)
+	path, format := apiPath(req.URL.Path)
 	rec := Call{Node: n.id, Method: req.Method, Path: path, Query: req.URL.RawQuery, ReceivedAt: c.now}
 	rule := c.matchRule(n, req.Method, path, req.URL.RawQuery)
 	if rule != nil && rule.early() {
+		c.countRequest()
 		rec.Status = rule.Status
 		c.record(rec)
 		return rule.reply()
 	}
-	data, total, id, err := c.dispatch(n, req, path, body)
-	r := render(data, total, err)
+	data, more, id, err := c.dispatch(n, req, path, body)
+	r := render(data, more, err)
+	if format == "extjs" {
+		r = renderExtJS(data, err)
+	}
 	rec.Status, rec.Identity = r.status, id.name()
 	c.record(rec)
 	if rule != nil {
 		rule.change(&r)
 	}
+	if c.countRequest() {
+		r.fault = &Rule{LoseReply: true}
+	}
 	return r
 }
 
-// dispatch is the stack of layers; total is set by methods that count.
-func (c *Cluster) dispatch(n *node, req *http.Request, path, body string) (data any, total *int, id identity, err error) {
-	if !strings.HasPrefix(req.URL.Path, apiPrefix+"/") {
-		return nil, nil, id, notImplemented("no such uri")
+// dispatch is the stack of layers; more is what a few replies have beside "data".
+func (c *Cluster) dispatch(n *node, req *http.Request, path, body string) (data any, more obj, id identity, err error) {
+	if _, format := apiPath(req.URL.Path); format != "json" && format != "extjs" {
+		if format == "" {
+			return nil, nil, id, notImplemented("no such uri")
+		}
+		return nil, nil, id, notImplemented("no formatter for uri " + path + ", " + format).bare()
 	}
 	m, vars := c.methods.find(req.Method, path)
 	world := m != nil && m.perm == "world"
+	if n.locked { // its users are being replaced
+		if world {
+			e := fail(401, "authentication failure")
+			e.after = unauthorizedWait
+			return nil, nil, id, e
+		}
+		return nil, nil, id, unauthorized("Authentication failed!")
+	}
 	if !world {
-		if id, err = c.authenticate(req); err != nil {
+		if id, err = n.auth().authenticate(req); err != nil {
 			return nil, nil, id, err
 		}
 	}
 	if m == nil {
 		return nil, nil, id, unknownMethod(req.Method, path)
 	}
-	params, err := collectParams(req, body, vars)
+	params, bad, err := collectParams(req, body, vars)
 	if err != nil {
 		return nil, nil, id, err
 	}
@@ -89,13 +131,20 @@ func (c *Cluster) dispatch(n *node, req *http.Request, path, body string) (data 
 	if err := c.permit(m, id, params); err != nil {
 		return nil, nil, id, err
 	}
-	if err := m.check(params); err != nil {
+	if err := m.check(params, bad); err != nil {
 		return nil, nil, id, err
 	}
 	q := &call{c: c, via: n, n: target, m: m, params: params, id: id}
 	data, err = m.handle(q)
-	if cd, ok := data.(counted); ok {
-		return cd.rows, &cd.total, id, err
+	switch t := data.(type) {
+	case counted:
+		// An empty list comes without its count.
+		if t.total > 0 {
+			return t.rows, obj{"total": t.total}, id, err
+		}
+		return t.rows, nil, id, err
+	case withMore:
+		return t.data, t.more, id, err
 	}
 	return data, nil, id, err
 }
@@ -106,29 +155,31 @@ type counted struct {
 	total int
 }
 
-func collectParams(req *http.Request, body string, vars map[string]string) (map[string]string, error) {
-	params := map[string]string{}
+func collectParams(req *http.Request, body string, vars map[string]string) (params, bad map[string]string, err error) {
+	params = map[string]string{}
 	q, err := url.ParseQuery(req.URL.RawQuery)
 	if err != nil {
-		return nil, fail(400, "bad query string")
+		return nil, nil, fail(400, "bad query string")
 	}
 	for k, vs := range q {
 		params[k] = strings.Join(vs, "\x00")
 	}
 	form, bad, err := decodeBody(req.Header.Get("Content-Type"), body)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for k, v := range form {
 		params[k] = v
 	}
-	if len(bad) > 0 {
-		return nil, invalid(bad)
+	for k, text := range bad { // an object has no text; the check says so
+		if _, ok := params[k]; !ok {
+			params[k] = text
+		}
 	}
 	for k, v := range vars {
 		params[k] = v
 	}
-	return params, nil
+	return params, bad, nil
 }
 
 // route finds the node that answers. A name nobody has is looked up in DNS, a dead node refuses
@@ -137,7 +188,7 @@ func (c *Cluster) route(via *node, m *method, vars map[string]string) (*node, er
 	if !m.onNode || vars["node"] == "localhost" {
 		return via, nil
 	}
-	target := c.nodeByName(vars["node"])
+	target := via.mate(vars["node"])
 	switch {
 	case target == nil:
 		return nil, fail(500, fmt.Sprintf("hostname lookup '%[1]s' failed - failed to get address info for: %[1]s: Temporary failure in name resolution", vars["node"]))
@@ -166,13 +217,9 @@ func unknownMethod(verb, path string) *apiError {
 }
 
 // render makes the reply of a result or refusal.
-func render(data any, total *int, err error) reply {
+func render(data any, more obj, err error) reply {
 	if err == nil {
-		o := obj{"data": data}
-		// An empty list comes without its count.
-		if total != nil && *total > 0 {
-			o["total"] = *total
-		}
+		o := with(obj{"data": data}, more)
 		return reply{status: 200, reason: "OK", body: encode(o)}
 	}
 	e, ok := err.(*apiError)

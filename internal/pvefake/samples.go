@@ -50,9 +50,23 @@ func (n *node) numbers() nodeNumbers {
 	wave := math.Sin(float64(c.unix()%900)/143 + float64(n.id))
 	used := int64(rootfsBytes/32 + n.id*4096)
 	return nodeNumbers{
-		cpu: 0.25 + 0.1*wave, maxcpu: nodeCPUs, mem: int64(nodeMemory * (0.32 + 0.02*wave)), maxmem: nodeMemory,
+		cpu: 0.25 + 0.1*wave, maxcpu: n.cpus(), mem: int64(float64(n.memory()) * (0.32 + 0.02*wave)), maxmem: n.memory(),
 		disk: used, maxdisk: rootfsBytes, uptime: int64(c.since(n.booted) / time.Second), load: 1.2 + 0.4*wave,
 	}
+}
+
+func (n *node) cpus() int {
+	if n.box.spec.CPUs > 0 {
+		return n.box.spec.CPUs
+	}
+	return nodeCPUs
+}
+
+func (n *node) memory() int64 {
+	if n.box.spec.Memory > 0 {
+		return n.box.spec.Memory
+	}
+	return nodeMemory
 }
 
 // sampleNode is pvestatd's round.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +23,15 @@ type schemaNode struct {
 	Maximum     any                    `json:"maximum"`
 	MaxLength   int                    `json:"maxLength"`
 	Pattern     string                 `json:"pattern"`
+	MinLength   int                    `json:"minLength"`
 	Requires    string                 `json:"requires"`
+	DefaultKey  any                    `json:"default_key"`
+	Alias       string                 `json:"alias"`
+	KeyAlias    string                 `json:"keyAlias"`
+	AllOf       []*schemaNode          `json:"allOf"`
+	OneOf       []*schemaNode          `json:"oneOf"`
+	Instance    string                 `json:"instance-type"`
+	TypeSchema  *schemaNode            `json:"type-property-schema"`
 	Properties  map[string]*schemaNode `json:"properties"`
 	Items       *schemaNode            `json:"items"`
 	Description string                 `json:"description"`
@@ -100,49 +108,108 @@ func compareMethod(t *testing.T, m *method, s *schemaMethod) {
 	var want map[string]*schemaNode
 	if s.Parameters != nil {
 		want = s.Parameters.Properties
+		if s.Parameters.AllOf != nil {
+			want = mergeAllOf(t, m, s.Parameters.AllOf)
+		}
 	}
+	compareParams(t, key, m.params, want)
+}
+
+// mergeAllOf returns the properties that do not depend on the type, and compares those that do.
+func mergeAllOf(t *testing.T, m *method, parts []*schemaNode) map[string]*schemaNode {
+	t.Helper()
+	all := map[string]*schemaNode{}
+	for _, part := range parts {
+		for name, p := range part.Properties {
+			all[name] = p
+		}
+		for _, o := range part.OneOf {
+			compareParams(t, m.verb+" "+m.path+" "+o.Instance, m.oneOf[o.Instance], o.Properties)
+		}
+		if part.TypeSchema != nil {
+			all["type"] = part.TypeSchema
+		}
+	}
+	return all
+}
+
+func compareParams(t *testing.T, key string, have map[string]*param, want map[string]*schemaNode) {
+	t.Helper()
 	for name, p := range want {
-		have := m.params[name]
-		if have == nil {
+		if have[name] == nil {
 			t.Errorf("%s: parameter %s is missing", key, name)
 			continue
 		}
-		compareParam(t, key+" "+name, have, p)
+		compareParam(t, key+" "+name, have[name], p)
 	}
-	for name := range m.params {
+	for name := range have {
 		if want[name] == nil {
 			t.Errorf("%s: parameter %s is not in the schema", key, name)
 		}
 	}
 }
 
+// property is an inline format: a schema in the place of a name.
+func property(t *testing.T, v any) map[string]*schemaNode {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]*schemaNode
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 func compareParam(t *testing.T, key string, have *param, want *schemaNode) {
 	t.Helper()
+	if want.Alias != "" {
+		if have.alias != want.Alias || have.keyAlias != want.KeyAlias {
+			t.Errorf("%s: another name of %q (%q), schema %q (%q)", key, have.alias, have.keyAlias, want.Alias, want.KeyAlias)
+		}
+		return
+	}
 	format, isText := want.Format.(string)
-	if want.Format != nil && !isText {
-		format = have.format // an inline object format; a name of ours stands for it and nothing passes it
-		if checkFormat(format, "x") == "" {
+	switch {
+	case want.Format == nil || isText:
+	case have.inline != nil:
+		format = have.format // a name of ours stands for the schema
+		compareParams(t, key, have.inline.props, property(t, want.Format))
+	default: // nothing passes it
+		format = have.format
+		if checkFormat(format, "", "x") == "" {
 			t.Errorf("%s: an inline format must fail closed", key)
 		}
 	}
-	got := []any{have.typ, have.optional, have.format, strings.Join(have.enum, "|"), have.maxLength, have.requires, bound(have.min), bound(have.max), have.pattern != nil}
-	exp := []any{want.Type, want.Optional != nil && fmt.Sprint(want.Optional) == "1", format, strings.Join(want.Enum, "|"), want.MaxLength, want.Requires, num(want.Minimum), num(want.Maximum), want.Pattern != ""}
+	got := []any{have.typ, have.optional, have.format, strings.Join(have.enum, "|"), have.maxLength, have.minLength, have.requires, bound(have.min), bound(have.max), have.pattern != nil, have.defaultKey}
+	exp := []any{text(want.Type), isOne(want.Optional), format, strings.Join(want.Enum, "|"), want.MaxLength, want.MinLength, want.Requires, num(want.Minimum), num(want.Maximum), want.Pattern != "", isOne(want.DefaultKey)}
 	if !reflect.DeepEqual(got, exp) {
 		t.Errorf("%s: have %v, schema %v", key, got, exp)
 	}
 	if want.Pattern != "" && have.pattern != nil {
-		perl := strings.ReplaceAll(want.Pattern, "(?^:", "(?:")
-		if exp := regexp.MustCompile(`^(?:` + perl + `)$`); exp.String() != have.pattern.String() {
-			t.Errorf("%s: pattern %s, schema %s", key, have.pattern, exp)
+		exp, err := compilePattern(strings.NewReplacer("(?^:", "(?:", "(?^i:", "(?i:", " ", `\x20`).Replace(want.Pattern))
+		if err != nil || exp.String() != have.pattern.String() {
+			t.Errorf("%s: pattern %s, schema %s (%v)", key, have.pattern, exp, err)
 		}
 	}
 }
 
-func bound(v *int64) string {
+func text(v any) string {
+	if v == nil {
+		return "string"
+	}
+	return fmt.Sprint(v)
+}
+
+func isOne(v any) bool { return v != nil && fmt.Sprint(v) == "1" }
+
+func bound(v *float64) string {
 	if v == nil {
 		return ""
 	}
-	return fmt.Sprint(*v)
+	return num(*v)
 }
 
 func num(v any) string {
@@ -150,7 +217,7 @@ func num(v any) string {
 		return ""
 	}
 	if f, ok := v.(float64); ok {
-		return fmt.Sprintf("%.0f", f)
+		return strconv.FormatFloat(f, 'f', -1, 64)
 	}
 	return fmt.Sprint(v)
 }
@@ -166,12 +233,21 @@ func permExpr(s *schemaMethod) string {
 }
 
 func checkExpr(c []any) string {
-	if c[0] == "or" {
+	switch c[0] {
+	case "or", "and":
 		var parts []string
 		for _, e := range c[1:] {
 			parts = append(parts, checkExpr(e.([]any)))
 		}
-		return strings.Join(parts, "||")
+		return strings.Join(parts, map[any]string{"or": "||", "and": "&&"}[c[0]])
+	case "userid-param", "perm-modify":
+		return c[0].(string) + "," + c[1].(string)
+	case "userid-group":
+		var privs []string
+		for _, p := range c[1].([]any) {
+			privs = append(privs, p.(string))
+		}
+		return "userid-group," + strings.Join(privs, "|")
 	}
 	var privs []string
 	for _, p := range c[2].([]any) {
@@ -202,13 +278,18 @@ func TestEveryReplyObeysTheSchemasReturns(t *testing.T) {
 			}
 			c.AddNodeAffinity("prefer", map[string]int{"pve1": 2}, true, "vm:101")
 			c.AddBackupJob("nightly", "02:00", "local", true, 101)
+			c.AddUser("auditor@pve", "")
+			if _, err := c.AddToken("auditor@pve", "exporter", false); err != nil {
+				t.Fatal(err)
+			}
 			upid := c.AddTask(1, "qmstart", "101", "root@pam", "OK", time.Minute, time.Second)
 			c.Advance(time.Minute)
 			cl := root(t, c)
 			n := 0
 			for _, m := range c.methods.byVerb["GET"] {
 				path := strings.NewReplacer("{node}", "pve1", "{upid}", upid, "{sid}", "vm:101", "{group}", "prefer", "{rule}", "prefer",
-					"{storage}", "local", "{id}", "nightly", "{osdid}", "0", "{name}", "vmpool").Replace(m.path)
+					"{storage}", "local", "{id}", "nightly", "{osdid}", "0", "{name}", "vmpool", "{iface}", "vmbr0", "{userid}", "auditor@pve",
+					"{tokenid}", "exporter", "{roleid}", "PVEAuditor", "{flag}", "noout").Replace(m.path)
 				vmid := "101"
 				if strings.Contains(path, "/lxc/") {
 					vmid = "201"
@@ -218,6 +299,9 @@ func TestEveryReplyObeysTheSchemasReturns(t *testing.T) {
 					continue // answers 500 for ever
 				}
 				n++
+				path += map[string]string{
+					"/cluster/jobs/schedule-analyze": "?schedule=02:00", "/nodes/{node}/ceph/cfg/value": "?config-keys=global:nope",
+				}[m.path]
 				checkReturn(t, "GET "+m.path, cl.must(path), schema[m.path]["GET"].Returns)
 			}
 			t.Logf("version=%s replies=%d", v, n)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ type backupJob struct {
 	id, schedule, storage string
 	all, enabled          bool
 	vmids                 []int
+	conf                  map[string]string // as written
 }
 
 func localStorage() *storageConf {
@@ -56,7 +58,14 @@ func (c *Cluster) AddStorage(id, typ string, total, used int64) error {
 func (c *Cluster) AddBackupJob(id, schedule, storage string, enabled bool, vmids ...int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.live.jobs = append(c.live.jobs, &backupJob{id: id, schedule: schedule, storage: storage, enabled: enabled, all: len(vmids) == 0, vmids: vmids})
+	j := &backupJob{id: id, conf: map[string]string{"schedule": schedule, "storage": storage, "mode": "snapshot", "enabled": strconv.Itoa(bit(enabled))}}
+	if len(vmids) == 0 {
+		j.conf["all"] = "1"
+	} else {
+		j.conf["vmid"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(vmids), " ", ","), "[]")
+	}
+	j.settle()
+	c.live.jobs = append(c.live.jobs, j)
 }
 
 func (s *storageConf) numbers(n *node) storageNumbers {
@@ -153,11 +162,12 @@ func storageRead(q *call) (any, error) {
 }
 
 func (s *storageConf) status(n *node) obj {
-	u := s.numbers(n)
-	return obj{
-		"type": s.typ, "content": s.content, "shared": bit(s.shared), "enabled": 1, "active": 1,
-		"total": u.total, "used": u.used, "avail": u.total - u.used,
+	row := obj{"type": s.typ, "content": s.content, "shared": bit(s.shared), "enabled": bit(!truth(s.conf["disable"])), "active": 0, "total": 0, "used": 0, "avail": 0}
+	if s.usable(n) {
+		u := s.numbers(n)
+		row["active"], row["total"], row["used"], row["avail"] = 1, u.total, u.used, u.total-u.used
 	}
+	return row
 }
 
 func nodeStorage(q *call) (any, error) {
@@ -194,23 +204,10 @@ func storageStatus(q *call) (any, error) {
 	return s.status(q.n), nil
 }
 
-func (j *backupJob) row(now int64) obj {
-	row := obj{"id": j.id, "type": "vzdump", "schedule": j.schedule, "storage": j.storage, "enabled": bit(j.enabled), "mode": "snapshot"}
-	if j.all {
-		row["all"] = 1
-	} else {
-		row["vmid"] = strings.Trim(strings.ReplaceAll(fmt.Sprint(j.vmids), " ", ","), "[]")
-	}
-	if j.enabled {
-		row["next-run"] = now - now%86400 + 86400
-	}
-	return row
-}
-
 func backupJobs(q *call) (any, error) {
 	rows := bag{}
 	for _, j := range q.view().jobs {
-		rows = append(rows, j.row(q.c.unix()))
+		rows = append(rows, j.row(q.c.now, true))
 	}
 	return rows, nil
 }
@@ -218,7 +215,7 @@ func backupJobs(q *call) (any, error) {
 func backupJobRead(q *call) (any, error) {
 	for _, j := range q.view().jobs {
 		if j.id == q.str("id") {
-			return j.row(q.c.unix()), nil
+			return j.row(q.c.now, false), nil
 		}
 	}
 	return nil, invalid(map[string]string{"id": "No such job '" + q.str("id") + "'"})

@@ -2,6 +2,7 @@ package pvefake
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -20,8 +21,9 @@ type task struct {
 	finish     func(*task) string
 	abort      func(status string) // cleans up when the task is made to fail instead of finishing
 
-	live        bool // somebody outside does its work and ends it
-	interrupted bool // that one is to be told to stop
+	warned      string // ends with that instead of OK
+	live        bool   // somebody outside does its work and ends it
+	interrupted bool   // that one is to be told to stop
 }
 
 // workerKeep is how many ended tasks a node tells the others about, beside all running ones
@@ -56,7 +58,11 @@ func (n *node) startTask(typ, id, user string, lasts time.Duration, finish func(
 	}
 	c.tasks = append(c.tasks, t)
 	n.logLine("pvedaemon", user, "starting task "+t.upid())
-	if forced := c.taskFault(t); forced != "" {
+	switch forced := c.taskFault(t); {
+	case forced == "":
+	case strings.HasPrefix(forced, "WARNINGS:"): // it has done its work
+		t.warned = forced
+	default:
 		t.finish = func(*task) string {
 			t.aborted(forced)
 			return forced
@@ -64,6 +70,15 @@ func (n *node) startTask(typ, id, user string, lasts time.Duration, finish func(
 	}
 	if lasts <= 0 && !t.due.IsZero() {
 		c.endTask(t, "")
+	}
+	return t
+}
+
+// perform starts a task that Options.Perform may take over.
+func (n *node) perform(typ, id string, q *call, lasts time.Duration, finish func(*task) string) *task {
+	t := n.startTask(typ, id, q.id.name(), lasts, finish)
+	if p := n.c.opt.Perform; p != nil && t.running() && p(Work{UPID: t.upid(), Type: typ, ID: id, Node: n.id, Params: maps.Clone(q.params)}) {
+		t.due, t.live = time.Time{}, true
 	}
 	return t
 }
@@ -86,6 +101,10 @@ func (c *Cluster) endTask(t *task, forced string) {
 		status = "OK"
 		if t.finish != nil {
 			status = t.finish(t)
+		}
+		if status == "OK" && t.warned != "" {
+			t.log = append(t.log, "WARN: a warning")
+			status = t.warned
 		}
 	}
 	if status == "OK" || strings.HasPrefix(status, "WARNINGS:") {

@@ -25,7 +25,7 @@ func (q *call) mayRead(t *task) bool {
 
 func clusterTasks(q *call) (any, error) {
 	rows := list{}
-	for _, n := range shuffledNodes(q.c.nodes) {
+	for _, n := range shuffledNodes(q.mates()) {
 		for _, t := range n.broadcast() {
 			if !q.mayRead(t) {
 				continue
