@@ -9,6 +9,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/quorate/quorate/alerts"
+	"github.com/quorate/quorate/dashboards"
 	"github.com/quorate/quorate/internal/lab"
 	"github.com/quorate/quorate/packaging"
 )
@@ -35,7 +36,8 @@ func (p *program) demo(app *kingpin.Application) (*kingpin.CmdClause, run) {
 			return err
 		}
 		o := lab.DemoOptions{Options: lab.Options{Dir: *p.dir, Log: p.log()}, Exporter: *binary, Port: *port,
-			Rules: alerts.Rules(), Prometheus: scrapes, Alertmanager: routes, Pace: lab.Pace(*pace)}
+			Rules: alerts.Rules(), Prometheus: scrapes, Alertmanager: routes, Pace: lab.Pace(*pace),
+			Dashboards: dashboards.Files(), Provisioning: dashboards.Provisioning()}
 		return lab.Demo(ctx, o, os.Stdout)
 	}
 }

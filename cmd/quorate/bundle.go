@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/quorate/quorate/alerts"
+	"github.com/quorate/quorate/dashboards"
 	"github.com/quorate/quorate/docs/runbooks"
 	"github.com/quorate/quorate/internal/bundle"
 	"github.com/quorate/quorate/packaging"
@@ -20,8 +21,8 @@ type bundleCommand struct {
 }
 
 func newBundleCommand(app *kingpin.Application) *bundleCommand {
-	c := app.Command("bundle", "The alert bundle that is in this program.")
-	b := &bundleCommand{write: c.Command("write", "Write or update it: rules, runbooks and examples for Prometheus and Alertmanager.")}
+	c := app.Command("bundle", "The bundle of alerts and dashboards that is in this program.")
+	b := &bundleCommand{write: c.Command("write", "Write or update it: rules, runbooks, dashboards for Grafana, and examples for Prometheus and Alertmanager.")}
 	b.dir = b.write.Arg("dir", "Directory to write to, made if need be, such as /etc/prometheus/quorate.").Required().String()
 	b.force = b.write.Flag("force", "Overwrite files that were changed since they were written.").Bool()
 	return b
@@ -46,6 +47,9 @@ func bundleParts() []bundle.Part {
 	return []bundle.Part{
 		{Dir: "rules", Files: alerts.Rules(), Pattern: "*.yaml"},
 		{Dir: "runbooks", Files: runbooks.Pages(), Pattern: "*.md"},
+		{Dir: "dashboards", Files: dashboards.Files(), Pattern: "*.json"},
+		{Dir: "provisioning/dashboards", Files: dashboards.Provisioning(), Pattern: "dashboards/*.yaml"},
+		{Dir: "provisioning/datasources", Files: dashboards.Provisioning(), Pattern: "datasources/*.yaml"},
 		{Dir: "examples", Files: packaging.Examples(), Pattern: "*/*.yml"},
 	}
 }

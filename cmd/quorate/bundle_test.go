@@ -17,7 +17,8 @@ func TestBundleWriteExitsWithWhatHappened(t *testing.T) {
 	if code, out, errs := write(dir); code != 0 || !strings.Contains(out, " files new, 0 updated") {
 		t.Fatalf("exit %d, %q, %q", code, out, errs)
 	}
-	for _, name := range []string{"rules/quorum.yaml", "runbooks/NodeDown.md", "examples/alertmanager.yml", "examples/prometheus.yml"} {
+	for _, name := range []string{"rules/quorum.yaml", "runbooks/NodeDown.md", "examples/alertmanager.yml", "examples/prometheus.yml",
+		"dashboards/quorate-cluster.json", "provisioning/dashboards/quorate.yaml", "provisioning/datasources/quorate.yaml"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}

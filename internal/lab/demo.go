@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -17,6 +18,8 @@ type DemoOptions struct {
 	Rules                    fs.FS
 	Prometheus, Alertmanager []byte
 	Pace                     Pace
+	// Grafana's files, as shipped: UID.json each, and what makes Grafana load them.
+	Dashboards, Provisioning fs.FS
 	// Ports on the loopback address: Prometheus takes the first, the nodes' exporters the next ones,
 	// then come Alertmanager and the page of what was paged.
 	Port int
@@ -73,7 +76,11 @@ func (l *Lab) startDemo(ctx context.Context, o DemoOptions, out io.Writer) error
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, l.demoPages(address))
+	grafana := filepath.Join(o.Dir, "grafana")
+	if err := writeGrafana(grafana, o, address(0)); err != nil {
+		return fmt.Errorf("dashboards: %w", err)
+	}
+	fmt.Fprint(out, l.demoPages(address), grafanaHint(grafana))
 	return nil
 }
 
