@@ -10,7 +10,7 @@ LDFLAGS     := -X github.com/prometheus/common/version.Version=$(VERSION) \
                -X github.com/prometheus/common/version.Revision=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs ceph-replay ha-oracle ha-replay pve-dropin qmp-replay clean
+.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs dashboards dashboards-table ceph-replay ha-oracle ha-replay provision-proof pve-dropin pve-transcripts qmp-replay clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"
@@ -50,10 +50,11 @@ soak: ## what takes long: fuzzing for 5 minutes each, every fault of the lab, th
 	QUORATE_LAB=required QUORATE_SOAK=1 $(GO) test -race -timeout 4h ./...
 	QUORATE_LAB=required $(GO) test -count=10 -timeout 4h ./internal/acceptance/...
 
-bench: ## Go benchmarks, the table of whole-process costs, and 100 live migrations
+bench: ## Go benchmarks, the tables of whole-process costs, 100 live migrations and 10,000 talks with one QEMU
 	@.ci/deps build lab
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	QUORATE_LAB=required QUORATE_BENCH=1 $(GO) test -count=1 -timeout 30m -run '^TestLab(Cost|Migrations)' -v ./internal/acceptance/
+	QUORATE_LAB=required QUORATE_BENCH=1 $(GO) test -count=1 -run '^TestLab(Contention|AbortedQueries)' -v ./internal/source/qmp/
+	QUORATE_LAB=required QUORATE_BENCH=1 $(GO) test -count=1 -timeout 40m -run '^TestLab(Cost|Migrations)' -v ./internal/acceptance/
 
 demo: ## a real cluster on this machine with exporters and Prometheus; says which pages to open
 	@.ci/deps build lab
@@ -63,8 +64,22 @@ demo: ## a real cluster on this machine with exporters and Prometheus; says whic
 demo-down: ## removes all of it
 	@bin/quorate-lab down
 
-docs: ## regenerates docs/metrics.md
+docs: ## regenerates docs/metrics.md, and the lists of alerts in docs/alerts.md and docs/runbooks
 	$(GO) test ./collector -run TestMetricsDocIsCurrent -update
+	$(GO) test ./alerts -run '^Test(AlertsDoc|RunbookIndex)IsCurrent$$' -update
+	$(GO) test ./provision/spec -run '^Test(Schema|SpecDoc)IsCurrent$$' -update
+	$(GO) test ./provision/preflight -run '^TestChecksDocIsCurrent$$' -update
+
+dashboards: ## regenerates dashboards/json and the list in docs/dashboards.md
+	$(GO) test ./dashboards -run '^Test(DashboardsAreGenerated|DocumentationListsTheDashboards)$$' -update
+
+provision-proof: ## kills an apply after each of its requests, on fakes of PVE 8.4 and 9, and shows that the next one converges
+	@.ci/deps build
+	@$(GO) run ./cmd/quorate-replay provision-proof
+
+dashboards-table: ## runs each panel's queries in a lab that is healthy and broken in turn, and prints what they gave
+	@.ci/deps build lab
+	QUORATE_LAB=required $(GO) test -count=1 -v -run '^TestLabDashboards$$' ./internal/acceptance/
 
 ha-replay: ## compares with recorded scenarios of Proxmox's HA manager: make ha-replay SCENARIOS=DIR
 	@[ -n "$(SCENARIOS)" ] || { echo "usage: make ha-replay SCENARIOS=DIR (index.json and NAME.jsonl.gz)"; exit 2; }
@@ -90,6 +105,11 @@ qmp-replay: ## compares with recorded migrations of real QEMUs: make qmp-replay 
 	@[ -n "$(RECORDINGS)" ] || { echo "usage: make qmp-replay RECORDINGS=DIR (a directory a migration, or a QEMU version)"; exit 2; }
 	@.ci/deps build
 	@$(GO) run ./cmd/quorate-replay qmp "$(RECORDINGS)"
+
+pve-transcripts: ## sends recorded requests of a real Proxmox VE to the fake one: make pve-transcripts FILE=FILE (or several)
+	@[ -n "$(FILE)" ] || { echo "usage: make pve-transcripts FILE=FILE (requests with their answers, one a line of JSON)"; exit 2; }
+	@.ci/deps build
+	@$(GO) run ./cmd/quorate-replay pve-transcripts $(FILE)
 
 clean: ## removes bin/
 	rm -rf bin

@@ -13,7 +13,7 @@ func main() {
 	app := kingpin.New("quorate-replay", "Replay recordings and compare what Quorate exports with what others do.")
 	verbose := app.Flag("verbose", "List each series that is not equal.").Bool()
 	commands := map[string]func(context.Context) error{}
-	for _, add := range []func(*kingpin.Application, *bool) (string, func(context.Context) error){addCeph, addHA, addHAOracle, addPVEDropin, addQMP} {
+	for _, add := range []func(*kingpin.Application, *bool) (string, func(context.Context) error){addCeph, addHA, addHAOracle, addPVEDropin, addQMP, addTranscripts, addProvision} {
 		name, run := add(app, verbose)
 		commands[name] = run
 	}

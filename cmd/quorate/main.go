@@ -35,6 +35,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	promslogflag.AddFlags(app, log)
 	serve := newServeCommand(app, log)
 	bundle := newBundleCommand(app)
+	provision := newProvisionCommand(app)
 
 	command, err := app.Parse(args)
 	switch {
@@ -42,7 +43,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exit
 	case err != nil:
 		fmt.Fprintf(stderr, "quorate: %v (quorate --help lists what there is)\n", err)
+		if len(args) > 0 && args[0] == "provision" {
+			return exitSyntax // 2 has a meaning of its own there
+		}
 		return exitUsage
+	}
+	if part, ok := provision.part(command); ok {
+		return part.exec(stdout, stderr)
 	}
 	switch command {
 	case serve.name():

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSecretsDoNotReachEventsAndKeptFiles(t *testing.T) {
+	r := &Redactor{}
+	r.Add("hunter2-long")
+	r.Add("hunter2")
+	dir, err := OpenRunDir(t.TempDir(), "c1", time.Unix(1700000000, 0), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := NewRecorder(dir.Events(), r)
+	var screen bytes.Buffer
+	p := NewPrinter(&screen, r, false)
+	p.Verbose = true
+	for _, e := range []Event{
+		{Event: EventChange, Step: "join", Node: "pve2", Text: "with hunter2-long"},
+		{Event: EventError, Step: "join", Text: "hunter2 refused", Log: []string{"password was hunter2"}},
+		{Event: EventProgress, Step: "join", Path: "x/hunter2", UPID: "UPID:hunter2"},
+	} {
+		rec.Tell(e)
+		p.Tell(e)
+	}
+	dir.Keep("conf", []byte("secret hunter2-long"))
+	if err := errors.Join(rec.Err(), dir.Close()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir.Path, "*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files %v, %v; want events and one kept", files, err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(b), "hunter2") || !strings.Contains(string(b), "***") {
+			t.Errorf("%s: %s", f, b)
+		}
+		if i, err := os.Stat(f); err != nil || i.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", f, i.Mode(), err)
+		}
+	}
+	if strings.Contains(screen.String(), "hunter2") {
+		t.Errorf("screen: %s", screen.String())
+	}
+}
+
+func TestASecondRunIsRefusedWhileTheFirstIsActive(t *testing.T) {
+	base, now := t.TempDir(), time.Unix(1700000000, 0)
+	a, err := OpenRunDir(base, "c1", now, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenRunDir(base, "c1", now, nil); !errors.Is(err, ErrLocked) {
+		t.Errorf("error %v, want %v", err, ErrLocked)
+	}
+	b, err := OpenRunDir(base, "c2", now, nil)
+	if err != nil {
+		t.Fatalf("another cluster: %v", err)
+	}
+	if err := errors.Join(a.Close(), b.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := OpenRunDir(base, "c1", now, nil)
+	if err != nil {
+		t.Fatalf("after the first has ended: %v", err)
+	}
+	if c.Path == a.Path {
+		t.Error("two runs share a directory")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKeptFilesStayInTheRunDirectoryAndAreNotOverwritten(t *testing.T) {
+	d, err := OpenRunDir(t.TempDir(), "c1", time.Unix(1700000000, 0), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Keep("../../etc/passwd", []byte("first"))
+	d.Keep("../../etc/passwd", []byte("second"))
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(d.Path, "*passwd*"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files %v, %v", files, err)
+	}
+	if b, err := os.ReadFile(files[0]); err != nil || string(b) != "first" {
+		t.Errorf("the first copy holds %q, %v", b, err)
+	}
+}
+
+func TestAPollSaysWhatItSawLast(t *testing.T) {
+	clock := &fakeClock{now: time.Unix(0, 0)}
+	p := Poll{Clock: clock, What: "quorum", Limit: 10 * time.Second, Again: func(err error) bool { return errors.Is(err, errPassing) }}
+	asked := 0
+	err := p.Until(t.Context(), func(context.Context) (bool, string, error) {
+		if asked++; asked == 2 {
+			return false, "", errPassing
+		}
+		return false, "1 of 3", nil
+	})
+	if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "1 of 3") || asked < 5 {
+		t.Errorf("asked %d times: %v", asked, err)
+	}
+	permanent := errors.New("forbidden")
+	if err := p.Until(t.Context(), func(context.Context) (bool, string, error) { return false, "", permanent }); !errors.Is(err, permanent) {
+		t.Errorf("error %v, want %v at once", err, permanent)
+	}
+}

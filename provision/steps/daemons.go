@@ -1,0 +1,183 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/quorate/quorate/provision/engine"
+)
+
+// monStep makes the monitors, one after the other: each has to be in quorum before the next.
+type monStep struct{ *Env }
+
+// mgrStep makes the managers. The first monitor brings one along.
+type mgrStep struct{ *Env }
+
+// mdsStep makes the metadata servers.
+type mdsStep struct{ *Env }
+
+func (*monStep) ID() engine.ID      { return idMons }
+func (*monStep) Title() string      { return "Ceph monitors" }
+func (*monStep) Needs() []engine.ID { return []engine.ID{idInit} }
+func (*mgrStep) ID() engine.ID      { return idMgrs }
+func (*mgrStep) Title() string      { return "Ceph managers" }
+func (*mgrStep) Needs() []engine.ID { return []engine.ID{idMons} }
+func (*mdsStep) ID() engine.ID      { return idMDS }
+func (*mdsStep) Title() string      { return "Ceph metadata servers" }
+func (*mdsStep) Needs() []engine.ID { return []engine.ID{idMgrs} }
+
+func (s *monStep) Settle(ctx context.Context, report engine.Reporter) error {
+	return s.settle(ctx, s.want().Ceph.Monitors, report, "cephcreatemon")
+}
+
+func (s *mgrStep) Settle(ctx context.Context, report engine.Reporter) error {
+	return s.settle(ctx, s.want().Ceph.Managers, report, "cephcreatemgr")
+}
+
+func (s *mdsStep) Settle(ctx context.Context, report engine.Reporter) error {
+	return s.settle(ctx, s.want().Ceph.MDS, report, "cephcreatemds")
+}
+
+func (s *monStep) Observe(ctx context.Context) (engine.Observed, error) {
+	return s.observeDaemons(ctx, "mon", s.want().Ceph.Monitors)
+}
+
+func (s *mgrStep) Observe(ctx context.Context) (engine.Observed, error) {
+	return s.observeDaemons(ctx, "mgr", s.want().Ceph.Managers)
+}
+
+func (s *mdsStep) Observe(ctx context.Context) (engine.Observed, error) {
+	return s.observeDaemons(ctx, "mds", s.want().Ceph.MDS)
+}
+
+func (e *Env) observeDaemons(ctx context.Context, kind string, want []string) (engine.Observed, error) {
+	if len(want) == 0 {
+		return map[string]daemon{}, nil
+	}
+	node, mons, err := e.cephNode(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if node == "" || kind == "mon" || len(mons) == 0 {
+		if mons == nil || kind != "mon" && len(mons) == 0 {
+			mons = map[string]daemon{}
+		}
+		return mons, nil
+	}
+	return wrap(e.daemons(ctx, node, kind))
+}
+
+func wrap(d map[string]daemon, err error) (engine.Observed, error) {
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (s *monStep) Diff(have engine.Observed) []engine.Change {
+	return missingDaemons(have, "mon", s.want().Ceph.Monitors)
+}
+
+func (s *mgrStep) Diff(have engine.Observed) []engine.Change {
+	return missingDaemons(have, "mgr", s.want().Ceph.Managers)
+}
+
+func (s *mdsStep) Diff(have engine.Observed) []engine.Change {
+	return missingDaemons(have, "mds", s.want().Ceph.MDS)
+}
+
+func missingDaemons(have engine.Observed, kind string, want []string) []engine.Change {
+	seen := have.(map[string]daemon)
+	var out []engine.Change
+	for _, n := range want {
+		if _, ok := seen[n]; !ok {
+			out = append(out, engine.Change{Node: n, Path: kind + "/" + n, To: "running", Action: engine.Create, Risk: engine.Low})
+		}
+	}
+	return out
+}
+
+func (s *monStep) Apply(ctx context.Context, c engine.Change, report engine.Reporter) error {
+	if err := s.start(ctx, c.Node, "POST", "/nodes/"+c.Node+"/ceph/mon/"+c.Node, nil, report); err != nil {
+		return err
+	}
+	return s.inQuorum(ctx, []string{c.Node}, report)
+}
+
+func (s *mgrStep) Apply(ctx context.Context, c engine.Change, report engine.Reporter) error {
+	return s.start(ctx, c.Node, "POST", "/nodes/"+c.Node+"/ceph/mgr/"+c.Node, nil, report)
+}
+
+func (s *mdsStep) Apply(ctx context.Context, c engine.Change, report engine.Reporter) error {
+	return s.start(ctx, c.Node, "POST", "/nodes/"+c.Node+"/ceph/mds/"+c.Node, nil, report)
+}
+
+// Wait implements engine.Step.
+func (s *monStep) Wait(ctx context.Context, report engine.Reporter) error {
+	return s.inQuorum(ctx, s.want().Ceph.Monitors, report)
+}
+
+func (s *monStep) inQuorum(ctx context.Context, names []string, report engine.Reporter) error {
+	if len(names) == 0 {
+		return nil
+	}
+	p := s.poll("monitors in quorum", s.Limits.Ceph)
+	err := p.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		st, err := s.cephStatus(ctx, names[0])
+		if cephAbsent(err) {
+			return false, err.Error(), nil
+		}
+		if err != nil {
+			return false, "", err
+		}
+		var out []string
+		for _, n := range names {
+			if !slices.Contains(st.Quorum, n) {
+				out = append(out, n)
+			}
+		}
+		state := fmt.Sprintf("in quorum: %s; missing: %s", strings.Join(st.Quorum, ", "), strings.Join(out, ", "))
+		return len(out) == 0, state, nil
+	})
+	if err != nil {
+		return &engine.Advice{Node: names[0], Err: err, Do: "see `journalctl -u ceph-mon@" + names[0] + "` there"}
+	}
+	return nil
+}
+
+// Wait implements engine.Step.
+func (s *mgrStep) Wait(ctx context.Context, report engine.Reporter) error {
+	return s.waitDaemons(ctx, "mgr", s.want().Ceph.Managers, true)
+}
+
+// Wait implements engine.Step. A metadata server has nothing to do before there is a file system.
+func (s *mdsStep) Wait(ctx context.Context, report engine.Reporter) error {
+	return s.waitDaemons(ctx, "mds", s.want().Ceph.MDS, false)
+}
+
+// waitDaemons waits until all are active or standing by, and one is active if it has to be.
+func (e *Env) waitDaemons(ctx context.Context, kind string, want []string, oneActive bool) error {
+	if len(want) == 0 {
+		return nil
+	}
+	p := e.poll("ceph-"+kind+" on "+strings.Join(want, ", "), e.Limits.Ceph)
+	return p.Until(ctx, func(ctx context.Context) (bool, string, error) {
+		seen, err := e.daemons(ctx, want[0], kind)
+		if err != nil {
+			return false, "", err
+		}
+		active, missing := false, []string{}
+		for _, n := range want {
+			switch d := seen[n]; {
+			case d.State == "active" || strings.HasPrefix(d.State, "up:active"):
+				active = true
+			case d.State == "standby" || strings.HasPrefix(d.State, "up:"):
+			default:
+				missing = append(missing, n)
+			}
+		}
+		return len(missing) == 0 && (active || !oneActive), "not up: " + strings.Join(missing, ", "), nil
+	})
+}
