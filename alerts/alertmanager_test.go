@@ -108,7 +108,7 @@ var faults = []fault{
 	{
 		name: "a node dies",
 		fires: []string{`NodeDown{node="pve3"}`, `ClusterQuorumAtRisk`, `CephMonDown{node="pve3",ceph_daemon="mon.pve3"}`, `CephMonQuorumAtRisk`,
-			`CephOSDHostDown{node="pve3"}`, `CephPGsUndersized`, `CephPGsDegraded`, `CephHealthWarning{name="X"}`, `CephNextHostLossInactive{failure_domain="host"}`,
+			`CephOSDHostDown{node="pve3"}`, `CephPGsUndersized`, `CephPGsDegraded`, `CephHealthWarning{name="X"}`, `CephNextHostLossInactive`,
 			`HALRMDead{node="pve3"}`, `QuorateDown{node="pve3"}`, `CorosyncTokenLosses`},
 		told:   []string{"NodeDown", "ClusterQuorumAtRisk"},
 		others: []string{`CephMonQuorumAtRisk`, `CephOSDHostDown{node="pve3"}`},
@@ -117,6 +117,12 @@ var faults = []fault{
 		name:  "a node dies and HA cannot recover its guests",
 		fires: []string{`NodeDown{node="pve3"}`, `HALRMDead{node="pve3"}`, `HAFenceNotConfirmed{node="pve3"}`, `HAFailoverFailed{node="pve3"}`, `HAFailoverSlow{id="qemu/100"}`, `CephPGsInactive`, `CephSlowOps`},
 		told:  []string{"NodeDown", "HAFenceNotConfirmed", "CephPGsInactive"},
+	},
+	{
+		name: "a node is cut off from the storage network",
+		fires: []string{`CephOSDHostDown{node="pve3"}`, `CephMonDown{node="pve3",ceph_daemon="mon.pve3"}`, `QuorateSourceDown{node="pve3",source="ceph"}`,
+			`QuorateSourceDown{node="pve3",source="ceph_mgr"}`},
+		told: []string{"CephOSDHostDown", "CephMonDown"},
 	},
 	{
 		name:  "while a node is down another one has trouble",

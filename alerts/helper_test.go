@@ -81,7 +81,7 @@ func (l located) subject() string {
 func metricLabels(t *testing.T) map[string][]string {
 	t.Helper()
 	known := map[string][]string{
-		"up": {}, "scrape_duration_seconds": {},
+		"up": {}, "scrape_duration_seconds": {}, "ALERTS": {"alertname", "alertstate"},
 		"quorate_build_info": {"version", "revision", "branch", "goversion", "goos", "goarch", "tags"},
 	}
 	families := collector.SelfFamilies()

@@ -244,6 +244,7 @@ log_to_stderr = false
 //     only ever recovers from logs;
 //   - scrub_backoff_ratio 0: else a scrub that was asked for is put off at random;
 //   - a thread of a daemon that SIGSTOP caught must not abort when it goes on;
+//   - slow pings: Ceph averages them for 15 minutes, and would complain for as long after a SIGSTOP;
 //   - mkfs grace: a cluster younger than it, 2 minutes, never complains of a manager that went then;
 //   - insecure global ids, disk space and pool sizes would keep a lab from HEALTH_OK.
 const cephConfDaemons = `
@@ -273,6 +274,7 @@ mgr_initial_modules = prometheus
 mgr_beacon_period = 1
 mgr_tick_period = 1
 mgr_stats_period = 2
+mon_warn_on_slow_ping_time = 3600000
 mgr_disabled_modules = alerts diskprediction_local influx insights iostat localpool mirroring nfs osd_perf_query osd_support restful selftest snap_schedule stats telegraf test_orchestrator zabbix
 
 [osd]
