@@ -84,8 +84,9 @@ var cephPages = []pageFault{
 var proxmoxPages = []pageFault{
 	{name: "node down under HA", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
 	{name: "HA service in error", faults: []string{"ha-error 103"}, pages: []string{`HAServiceError{id="qemu/103"}`}},
-	{name: "HA maintenance", faults: []string{"ha-maintenance 3"}},
 	{name: "migration failed", faults: []string{"migration-fail"}, pages: []string{`HAMigrationFailed`}},
+	// Last: afterwards the guests move back, which is to fail nowhere.
+	{name: "HA maintenance", faults: []string{"ha-maintenance 3"}},
 }
 
 // A backup that failed is told for a day.
