@@ -106,7 +106,8 @@ var (
 )
 
 var vmPages = []pageFault{
-	{name: "a VM paused after its migration, another one's QEMU hung", faults: []string{"vm-paused 120", "qemu-hung 121"}, pages: []string{`VMPausedAfterMigration{vmid="120"}`}, within: 3 * time.Minute},
+	{name: "a VM paused after its migration, another one's QEMU hung", faults: []string{"vm-paused 120", "qemu-hung 121"}, pages: []string{`VMPausedAfterMigration{vmid="120"}`}, within: 3 * time.Minute,
+		stays: "MigrationLongPause"}, // told once it runs again, for 10 minutes
 	{name: "monitor of QEMU held", faults: []string{"qmp-held 121"}},
 	{name: "QEMU killed", faults: []string{"qemu-killed 121"}},
 }

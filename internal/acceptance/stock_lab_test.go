@@ -34,8 +34,8 @@ var stockFaults = []stockFault{
 	{
 		name: "no drift of clocks allowed", alerts: []string{"CephMonClockSkew"},
 		// Clocks are compared after an election, and on one machine they agree: less than no drift is needed.
-		steps: []string{"config set mon mon_clock_drift_allowed -1", "fault mon-down 3", "heal mon-down"},
-		undo:  []string{"config rm mon mon_clock_drift_allowed", "fault mon-down 3", "heal mon-down"},
+		steps: []string{"config set mon mon_clock_drift_allowed -1", "fault mon-down 3"},
+		undo:  []string{"config rm mon mon_clock_drift_allowed", "heal mon-down"},
 	},
 	{
 		name: "CephFS without MDS", alerts: []string{"CephFilesystemOffline", "CephFilesystemDegraded", "CephFilesystemMDSRanksLow", "CephFilesystemInsufficientStandby", "CephFilesystemFailureNoStandby"},
@@ -57,9 +57,10 @@ var stockFaults = []stockFault{
 		},
 	},
 	{
-		name: "a pool at its quota, and one near it", alerts: []string{"CephPoolFull", "CephPoolNearFull"},
-		steps: []string{"fault pool-quota", "config set global mon_pool_quota_warn_threshold 50", "config set global mon_pool_quota_crit_threshold 99"},
-		undo:  []string{"heal pool-quota", "config rm global mon_pool_quota_warn_threshold", "config rm global mon_pool_quota_crit_threshold"},
+		name: "a pool at its quota", alerts: []string{"CephPoolFull", "CephPoolNearFull"},
+		// Without the threshold of errors, a pool over its quota is near it as well.
+		steps: []string{"fault pool-quota", "config set global mon_pool_quota_warn_threshold 50"},
+		undo:  []string{"heal pool-quota", "config rm global mon_pool_quota_warn_threshold"},
 	},
 	{
 		name: "PGs inactive with every OSD up", alerts: []string{"CephPGUnavailableBlockingIO"},

@@ -32,6 +32,8 @@ type cephPlan struct {
 	addr  func(node int) string // in the storage network
 	dir   string                // shared by all nodes
 	node  func(node int) string // a node's own directory
+	bare  bool                  // the daemons are those that were made, not those of a usual lab
+	made  []cephDaemon
 }
 
 func (l *Lab) cephPlan() cephPlan {
@@ -39,12 +41,17 @@ func (l *Lab) cephPlan() cephPlan {
 	if pgs <= 0 {
 		pgs = cephDefaultPGs
 	}
-	return cephPlan{
+	p := cephPlan{
 		nodes: l.Nodes(), pgs: pgs,
 		addr: func(node int) string { return l.Addr(node, Storage).String() },
 		dir:  filepath.Join(l.Dir(), "ceph"),
 		node: func(node int) string { return filepath.Join(l.NodeDir(node), "ceph") },
 	}
+	if l.o.Bare {
+		p.bare, p.made = true, l.madeDaemons()
+		p.addr = func(node int) string { return l.Addr(node, Link1).String() }
+	}
+	return p
 }
 
 // cephDaemon is one daemon of the plan. Its name, "osd.3", is also its name as a Daemon of the lab.
@@ -62,6 +69,9 @@ func (p cephPlan) mons() []cephDaemon { return p.perNode("mon", cephMaxMons) }
 func (p cephPlan) mgrs() []cephDaemon { return p.perNode("mgr", cephMaxMgrs) }
 
 func (p cephPlan) perNode(kind string, limit int) []cephDaemon {
+	if p.bare {
+		return p.madeOf(kind)
+	}
 	var daemons []cephDaemon
 	for _, node := range p.nodes[:min(limit, len(p.nodes))] {
 		daemons = append(daemons, cephDaemon{kind: kind, id: NodeName(node), node: node})
@@ -71,6 +81,9 @@ func (p cephPlan) perNode(kind string, limit int) []cephDaemon {
 
 // osds are numbered node by node: 0 and 1 on pve1, 2 and 3 on pve2.
 func (p cephPlan) osds() []cephDaemon {
+	if p.bare {
+		return p.madeOf("osd")
+	}
 	var daemons []cephDaemon
 	for i, node := range p.nodes {
 		for k := range cephOSDsPerNode {
@@ -78,6 +91,11 @@ func (p cephPlan) osds() []cephDaemon {
 		}
 	}
 	return daemons
+}
+
+// madeOf are the daemons of a kind in a bare lab.
+func (p cephPlan) madeOf(kind string) []cephDaemon {
+	return chosen(slices.Clone(p.made), func(d cephDaemon) bool { return d.kind == kind })
 }
 
 // all lists every daemon in the order they are started.
@@ -93,7 +111,12 @@ func onNode(daemons []cephDaemon, node int) []cephDaemon {
 func (p cephPlan) hosts() bool { return len(p.nodes) >= 3 }
 
 // replicas is the size of a replicated pool.
-func (p cephPlan) replicas() int { return min(3, len(p.osds())) }
+func (p cephPlan) replicas() int {
+	if p.bare {
+		return 3 // its OSDs are still to come
+	}
+	return min(3, len(p.osds()))
+}
 
 // domains is how many copies CRUSH can place at most.
 func (p cephPlan) domains() int {

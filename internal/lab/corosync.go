@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,8 +27,11 @@ const (
 	waitInterval = 150 * time.Millisecond
 )
 
-// corosyncSettings are what faults change in corosync.conf.
-type corosyncSettings struct{ WaitForAll bool }
+// corosyncSettings are what faults and the makers of a bare lab change in corosync.conf.
+type corosyncSettings struct {
+	WaitForAll bool
+	Name       string // of the cluster; empty: the lab's own
+}
 
 // corosyncConf renders corosync.conf in the order and with the settings of Proxmox VE (secauth means
 // aes256 and sha256). Differences: it logs to a file, since a lab has no syslog.
@@ -49,7 +53,7 @@ func corosyncConf(o Options, addr func(node, network int) string, s corosyncSett
 		line("  device {\n    model: net\n    votes: %d\n    net {\n      algorithm: %s\n      host: %s\n      tls: on\n    }\n  }",
 			votes, algorithm, addr(qnetdNode, management))
 	}
-	line("}\n\ntotem {\n  cluster_name: %s\n  config_version: %d", clusterName, version)
+	line("}\n\ntotem {\n  cluster_name: %s\n  config_version: %d", cmp.Or(s.Name, clusterName), version)
 	line("  interface {\n    linknumber: 0\n  }\n  interface {\n    linknumber: 1\n  }")
 	line("  ip_version: ipv4-6\n  link_mode: passive\n  secauth: on")
 	if o.Token > 0 {

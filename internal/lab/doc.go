@@ -13,6 +13,9 @@
 // node, /etc/pve is a directory that it writes, and membership and quorum are what the node's corosync
 // logs.
 //
+// With Options.Bare the nodes begin empty, and clusters, monitors, managers, OSDs and pools are made one by
+// one (made.go), as a provisioner has them made.
+//
 // Network 0 and 1 are corosync's links, 2 is Ceph's, 3 leads to the qnetd server and exists only in
 // labs with a QDevice.
 //

@@ -48,7 +48,10 @@ type Options struct {
 	QDevice bool   // a qnetd server, and corosync-qdevice on every node
 	Ceph    bool   // a monitor, a manager or OSDs on the nodes
 	CephPGs int    // placement groups of the rbd pool; 0: a small default
-	PVE     bool   // a Proxmox VE that is played: API, /etc/pve, guests, HA
+	// Bare starts the nodes alone. Corosync's cluster is then made by MakeCluster and JoinCluster and, with
+	// Ceph, its daemons one by one by MakeMon, MakeMgr and MakeOSD; Ceph shares corosync's second link.
+	Bare bool
+	PVE  bool // a Proxmox VE that is played: API, /etc/pve, guests, HA
 	// PVEVersion is its release, "8.4" or "9.2"; empty: "9.2".
 	PVEVersion string
 	PVEStill   bool          // no guest of it is migrated now and then
@@ -106,11 +109,11 @@ func (l *Lab) build(ctx context.Context) error {
 	}{
 		{"switches", true, l.makeSwitches},
 		{"nodes", true, l.makeNodes},
-		{"corosync configuration", true, func(context.Context) error { return l.writeConfigs(corosyncSettings{}) }},
+		{"corosync configuration", !l.o.Bare, func(context.Context) error { return l.writeConfigs(corosyncSettings{}) }},
 		{"qnetd", l.o.QDevice, l.makeQnetd},
-		{"corosync", true, l.startAllCorosync},
-		{"quorum", true, l.settle},
-		{"Ceph", l.o.Ceph, l.cephUp},
+		{"corosync", !l.o.Bare, l.startAllCorosync},
+		{"quorum", !l.o.Bare, l.settle},
+		{"Ceph", l.o.Ceph && !l.o.Bare, l.cephUp},
 		{"Proxmox VE", l.o.PVE, l.pveUp},
 	} {
 		if !step.when {

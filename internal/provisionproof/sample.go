@@ -28,8 +28,9 @@ func Homelab(root string, v pvefake.Version) (*spec.Cluster, error) {
 	return c, nil
 }
 
-// NewWorld makes machines as c describes them, each with Proxmox VE installed and nothing else done.
-func NewWorld(c *spec.Cluster, v pvefake.Version) (*World, error) {
+// NewWorld makes machines as c describes them, each with Proxmox VE installed and nothing else done. more
+// alters what the fake is made of.
+func NewWorld(c *spec.Cluster, v pvefake.Version, more ...func(*pvefake.Options)) (*World, error) {
 	var machines []pvefake.Machine
 	mgmt := c.Spec.Networks["mgmt"]
 	for _, n := range c.Spec.Nodes {
@@ -48,7 +49,11 @@ func NewWorld(c *spec.Cluster, v pvefake.Version) (*World, error) {
 		}
 		machines = append(machines, m)
 	}
-	fake, err := pvefake.New(pvefake.Options{Version: v, Standalone: true, Machines: machines, RootPassword: RootPassword, Seed: 7})
+	o := pvefake.Options{Version: v, Standalone: true, Machines: machines, RootPassword: RootPassword, Seed: 7}
+	for _, change := range more {
+		change(&o)
+	}
+	fake, err := pvefake.New(o)
 	if err != nil {
 		return nil, err
 	}

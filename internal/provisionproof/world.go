@@ -41,19 +41,30 @@ type World struct {
 	Wrap func(transport.Set) transport.Set
 	// Change, when not nil, alters what the steps are given.
 	Change func(*steps.Env)
+	// Idle, when not nil, returns when nobody works for the fake any more (pvefake.Options.Perform): before
+	// that its clock stands still, for such work takes real time.
+	Idle func(context.Context) error
 }
 
 // Close ends the fake.
 func (w *World) Close() { w.Fake.Close() }
 
 // clock moves the fake.
-type clock struct{ fake *pvefake.Cluster }
+type clock struct {
+	fake *pvefake.Cluster
+	idle func(context.Context) error
+}
 
 func (c clock) Now() time.Time { return c.fake.Now() }
 
 func (c clock) Sleep(ctx context.Context, d time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if c.idle != nil {
+		if err := c.idle(ctx); err != nil {
+			return err
+		}
 	}
 	c.fake.Advance(max(d, time.Second).Round(time.Second))
 	return ctx.Err()
@@ -76,7 +87,7 @@ func (resolver) Prompt(context.Context, string) (string, error) {
 func (w *World) Resolver() spec.Resolver { return resolver{} }
 
 // Clock moves the fake instead of waiting.
-func (w *World) Clock() engine.Clock { return clock{w.Fake} }
+func (w *World) Clock() engine.Clock { return clock{w.Fake, w.Idle} }
 
 // Fleet connects to the fake's nodes as a program that was just started.
 func (w *World) Fleet() (*transport.Fleet, error) {
