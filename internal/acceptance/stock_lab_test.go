@@ -69,13 +69,13 @@ var stockFaults = []stockFault{
 	},
 	{
 		name: "repaired copies", alerts: []string{"CephOSDTooManyRepairs"},
-		steps: []string{"config set global mon_osd_warn_num_repaired 1", "fault pgs-inconsistent 12", "heal pgs-inconsistent"},
+		steps: []string{"fault pgs-inconsistent 12", "heal pgs-inconsistent", "config set global mon_osd_warn_num_repaired 1"},
 		undo:  []string{"config rm global mon_osd_warn_num_repaired"},
 	},
 	{
 		name: "slow storage network", alerts: []string{"CephOSDTimeoutsPublicNetwork", "CephOSDTimeoutsClusterNetwork"},
 		steps: []string{"tell mgr.* config set mon_warn_on_slow_ping_time 5", "fault link-delay 3 2 20"},
-		undo:  []string{"heal link-delay", "tell mgr.* config set mon_warn_on_slow_ping_time 3600000"},
+		undo:  []string{"tell mgr.* config set mon_warn_on_slow_ping_time 3600000", "heal link-delay"},
 	},
 	{name: "full", alerts: []string{"CephOSDFull"}, steps: []string{"fault full"}, undo: []string{"heal full"}},
 	{

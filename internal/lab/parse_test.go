@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +100,15 @@ func TestParseStatWithAHostileName(t *testing.T) {
 	start, state, err := parseStat("7 (a) S 1 (b) Z) R 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 0 0\n")
 	if err != nil || start != 424242 || state != 'R' {
 		t.Errorf("start %d, state %c: %v", start, state, err)
+	}
+}
+
+func TestParseStatOfAProcessWhoseThreadsStillEnd(t *testing.T) {
+	const stat = "7 (qemu) Z 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 %d 0 424242 0 0\n"
+	for threads, want := range map[int]byte{0: 'Z', 1: 'Z', 2: 'R', 12: 'R'} {
+		if _, state, err := parseStat(fmt.Sprintf(stat, threads)); err != nil || state != want {
+			t.Errorf("with %d threads: state %c, want %c: %v", threads, state, want, err)
+		}
 	}
 }
 

@@ -97,7 +97,8 @@ func processStart(pid int) (start uint64, state byte, err error) {
 }
 
 // parseStat reads the state and the start time out of /proc/PID/stat. The name in it may contain
-// spaces and parentheses, so fields count from the last one.
+// spaces and parentheses, so fields count from the last one. A process whose main thread has ended is
+// no zombie before its other threads have: they keep its sockets open.
 func parseStat(text string) (start uint64, state byte, err error) {
 	i := strings.LastIndexByte(text, ')')
 	if i < 0 {
@@ -111,7 +112,11 @@ func parseStat(text string) (start uint64, state byte, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("process start time: %w", err)
 	}
-	return start, fields[0][0], nil
+	state = fields[0][0]
+	if threads := fields[17]; state == 'Z' && threads != "0" && threads != "1" {
+		state = 'R'
+	}
+	return start, state, nil
 }
 
 // remove kills and deletes all that is the lab's. Each part is found on its own, so that damage to
