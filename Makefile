@@ -4,7 +4,7 @@
 SHELL       := /bin/bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME    ?= 10s
+FUZZTIME    ?= 5s
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS     := -X github.com/prometheus/common/version.Version=$(VERSION) \
                -X github.com/prometheus/common/version.Revision=$(shell git rev-parse --short HEAD 2>/dev/null)
@@ -41,7 +41,7 @@ unit: ## the build without cgo and its tests
 race: build ## all tests with the race detector, on real corosync and Ceph where they need them
 	QUORATE_LAB=required $(GO) test -race -p 4 -timeout 18m ./...
 
-fuzz: ## every fuzz target for FUZZTIME (default 10s)
+fuzz: ## every fuzz target for FUZZTIME (default 5s)
 	@bash .ci/fuzz $(FUZZTIME)
 
 soak: ## what takes long: fuzzing for 5 minutes each, every fault of the lab, the acceptance tests ten times
