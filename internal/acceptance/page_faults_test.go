@@ -19,7 +19,7 @@ var commonPages = []pageFault{
 	},
 	{name: "quorum lost", faults: []string{"partition-links 1 2 3"}, pages: []string{`ClusterQuorumLost`}},
 	{name: "MON quorum lost", faults: []string{"mon-quorum-lost"}, pages: []string{`CephMonitorsUnreachable`}},
-	{name: "node down", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
+	{name: "node down", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, may: election, most: 3},
 }
 
 // With three nodes the loss of one leaves no vote to spare, which is told after five minutes.
@@ -82,7 +82,7 @@ var cephPages = []pageFault{
 // The HA manager is played, and its guests too, so that their migrations take no time. It resets no
 // node that lost quorum, as the watchdog does: faults that cost quorum are made without it.
 var proxmoxPages = []pageFault{
-	{name: "node down under HA", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
+	{name: "node down under HA", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, may: election, most: 3},
 	{name: "HA service in error", faults: []string{"ha-error 103"}, pages: []string{`HAServiceError{id="qemu/103"}`}},
 	{name: "migration failed", faults: []string{"migration-fail"}, pages: []string{`HAMigrationFailed`}},
 	// Last: afterwards the guests move back, which is to fail nowhere.
@@ -99,15 +99,23 @@ var qdevicePages = []pageFault{
 	{name: "qdevice daemon stopped", faults: []string{"qdevice-down 1"}, pages: []string{`CorosyncQdeviceLost`, `ClusterQuorumAtRisk`}},
 }
 
-// The virtual machines of vmPages.
+// The virtual machines of vmPages and pausedPages.
 var (
 	pagedVM  = lab.VMOptions{ID: 120, Name: "paged", WorkingSetPages: 4096}
 	brokenVM = lab.VMOptions{ID: 121, Name: "broken", WorkingSetPages: 4096}
 )
 
 var vmPages = []pageFault{
-	{name: "a VM paused after its migration, another one's QEMU hung", faults: []string{"vm-paused 120", "qemu-hung 121"}, pages: []string{`VMPausedAfterMigration{vmid="120"}`}, within: 3 * time.Minute,
-		stays: "MigrationLongPause"}, // told once it runs again, for 10 minutes
 	{name: "monitor of QEMU held", faults: []string{"qmp-held 121"}},
 	{name: "QEMU killed", faults: []string{"qemu-killed 121"}},
+}
+
+// The migration's task has failed, for Proxmox VE could not resume the VM. That it stood long is told
+// once it runs again, and for 10 minutes.
+var pausedPages = []pageFault{
+	{
+		name: "a VM paused after its migration, another one's QEMU hung", faults: []string{"vm-paused 120", "qemu-hung 121"},
+		pages: []string{`VMPausedAfterMigration{vmid="120"}`, `HAMigrationFailed`}, may: "MigrationLongPause", stays: "MigrationLongPause",
+		most: 3, within: 3 * time.Minute,
+	},
 }
