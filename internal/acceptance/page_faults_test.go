@@ -28,7 +28,7 @@ var corosyncPages = []pageFault{
 	{name: "partition", faults: []string{"partition 1 2,3"}, pages: []string{`NodeDown{node="pve1"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
 	{name: "partition of the links", faults: []string{"partition-links 3 1,2"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
 	{
-		name: "a link delayed, another loses packets", faults: []string{"link-delay 3 0 20", "link-loss 2 1 5"},
+		name: "a link delayed, another loses packets", faults: []string{"link-delay 3 0 20", "link-loss 2 1 2"},
 		pages: []string{`CorosyncLinkSlow{node="pve3",link="0"}`, `CorosyncLinkLossy{node="pve2",link="1"}`}, within: 3 * time.Minute,
 	},
 	// A third of the round trips: knet takes the link for dead again and again.

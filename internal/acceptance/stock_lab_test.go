@@ -57,10 +57,8 @@ var stockFaults = []stockFault{
 		},
 	},
 	{
-		name: "a pool at its quota", alerts: []string{"CephPoolFull", "CephPoolNearFull"},
-		// Without the threshold of errors, a pool over its quota is near it as well.
-		steps: []string{"fault pool-quota", "config set global mon_pool_quota_warn_threshold 50"},
-		undo:  []string{"heal pool-quota", "config rm global mon_pool_quota_warn_threshold"},
+		name: "a pool at its quota", alerts: []string{"CephPoolFull"},
+		steps: []string{"fault pool-quota"}, undo: []string{"heal pool-quota"},
 	},
 	{
 		name: "PGs inactive with every OSD up", alerts: []string{"CephPGUnavailableBlockingIO"},
