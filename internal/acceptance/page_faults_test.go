@@ -27,12 +27,10 @@ var corosyncPages = []pageFault{
 	{name: "two nodes down", faults: []string{"node-down 2 3"}, pages: []string{`ClusterQuorumLost`}},
 	{name: "partition", faults: []string{"partition 1 2,3"}, pages: []string{`NodeDown{node="pve1"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
 	{name: "partition of the links", faults: []string{"partition-links 3 1,2"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
-	{
-		name: "a link delayed, another loses packets", faults: []string{"link-delay 3 0 20", "link-loss 2 1 2"},
-		pages: []string{`CorosyncLinkSlow{node="pve3",link="0"}`, `CorosyncLinkLossy{node="pve2",link="1"}`}, within: 3 * time.Minute,
-	},
-	// A third of the round trips: knet takes the link for dead again and again.
-	{name: "a link loses many packets", faults: []string{"link-loss 2 1 20"}, pages: []string{`CorosyncLinkFlapping{node="pve2",link="1"}`}},
+	{name: "a link delayed", faults: []string{"link-delay 3 0 20"}, pages: []string{`CorosyncLinkSlow{node="pve3",link="0"}`}, within: 3 * time.Minute},
+	// Whether knet takes a lossy link for dead three times in the 10 minutes, a minute here, is chance.
+	{name: "a link loses packets", faults: []string{"link-loss 2 1 5"}, pages: []string{lossy}, most: 2, within: 3 * time.Minute},
+	{name: "a link loses many packets", faults: []string{"link-loss 2 1 20"}, pages: []string{lossy}, most: 2, within: 3 * time.Minute},
 	{name: "corosync stopped", faults: []string{"corosync-stop 2"}, pages: []string{`ClusterQuorumAtRisk`}, later: []string{`NodeNotBack{node="pve2"}`}, most: 3},
 	{name: "corosync killed", faults: []string{"corosync-kill 2"}, pages: []string{`NodeDown{node="pve2"}`}, later: []string{`ClusterQuorumAtRisk`}, most: 3},
 	{
@@ -46,6 +44,8 @@ var corosyncPages = []pageFault{
 		after: []string{`CorosyncStarved{node="pve2"}`}, most: 3,
 	},
 }
+
+const lossy = `CorosyncLinkLossy|CorosyncLinkFlapping{node="pve2",link="1"}`
 
 // In the lab an OSD that is down is not taken out for an hour, so that its data stay where they were.
 var cephPages = []pageFault{
@@ -61,7 +61,9 @@ var cephPages = []pageFault{
 	{name: "slow ops", faults: []string{"slow-ops"}, pages: []string{`CephSlowOps`, `CephClientsBlocked`}, within: 3 * time.Minute},
 	{
 		name: "storage link down", faults: []string{"link-down 3 2"}, pages: []string{`CephOSDHostDown{node="pve3"}`, `CephMonDown{node="pve3"}`},
-		later: []string{`CephMonQuorumAtRisk`, `CephNextHostLossInactive`}, most: 3,
+		later: []string{`CephMonQuorumAtRisk`, `CephNextHostLossInactive`},
+		// Ceph takes 20 s of its own to miss the OSDs, at the tests' pace longer than the exporter's rule waits.
+		may: "QuorateSourceDown", most: 6,
 	},
 	{name: "PGs inactive", faults: []string{"pgs-inactive 5"}, pages: []string{`CephPGsInactive`}},
 	{

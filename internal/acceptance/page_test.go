@@ -24,7 +24,8 @@ const rulePace = 10
 type pageFault struct {
 	name   string
 	faults []string // as on the command line of quorate-lab, in order; "paged NAME" waits in between
-	// pages are the alerts that arrive, as NAME{LABEL="VALUE"} with as many labels as matter.
+	// pages are the alerts that arrive, as NAME{LABEL="VALUE"} with as many labels as matter; of NAME|NAME
+	// one or the other, or both.
 	pages  []string
 	later  []string      // arrive as well if the fault stays, for which only the soak test waits
 	after  []string      // arrive when the fault is healed
@@ -172,6 +173,10 @@ func differences(wanted []string, all []arrival) []string {
 			wrong = append(wrong, "was not paged: "+want)
 			continue
 		}
+		if strings.Contains(want, "|") {
+			rest = slices.DeleteFunc(rest, func(a arrival) bool { return matches(want, a.Labels) })
+			continue
+		}
 		rest = slices.Delete(rest, i, i+1)
 	}
 	for _, a := range rest {
@@ -183,10 +188,10 @@ func differences(wanted []string, all []arrival) []string {
 	return wrong
 }
 
-// matches says whether labels are those of an alert written as NAME{LABEL="VALUE"}.
+// matches says whether labels are those of an alert written as NAME{LABEL="VALUE"} or NAME|NAME{…}.
 func matches(want string, labels map[string]string) bool {
 	name, rest, _ := strings.Cut(want, "{")
-	if labels["alertname"] != name {
+	if !slices.Contains(strings.Split(name, "|"), labels["alertname"]) {
 		return false
 	}
 	for _, l := range labelForm.FindAllStringSubmatch(rest, -1) {
