@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -36,7 +37,7 @@ func (s *configStep) Observe(ctx context.Context) (engine.Observed, error) {
 		Mask    string `json:"mask"`
 	}
 	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/cfg/db", &rows); err != nil {
-		if cephAbsent(err) {
+		if living.CephAbsent(err) {
 			return seen, nil
 		}
 		return nil, err

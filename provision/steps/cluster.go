@@ -5,62 +5,19 @@ import (
 	"errors"
 	"time"
 
-	"github.com/quorate/quorate/internal/source/pve"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/transport"
 )
 
-// A view is what one node says of its cluster.
-type view struct {
-	Node    string // that was asked
-	Name    string // "" when the node stands alone
-	Quorate bool
-	Members []member
-}
-
-type member struct {
-	Name   string
-	Online bool
-	IP     string
-}
-
-// has says whether name is a member, and online.
-func (v view) has(name string) (listed, online bool) {
-	for _, m := range v.Members {
-		if m.Name == name {
-			return true, m.Online
-		}
-	}
-	return false, false
-}
-
 // view asks a node for its cluster.
-func (e *Env) view(ctx context.Context, node string) (view, error) {
-	var rows []struct {
-		Type    string   `json:"type"`
-		Name    string   `json:"name"`
-		Quorate pve.Bool `json:"quorate"`
-		Online  pve.Bool `json:"online"`
-		IP      string   `json:"ip"`
-	}
-	if err := e.Nodes.API(node).Get(ctx, "/cluster/status", &rows); err != nil {
-		return view{}, err
-	}
-	v := view{Node: node}
-	for _, r := range rows {
-		switch r.Type {
-		case "cluster":
-			v.Name, v.Quorate = r.Name, r.Quorate.V
-		case "node":
-			v.Members = append(v.Members, member{r.Name, r.Online.V, r.IP})
-		}
-	}
-	return v, nil
+func (e *Env) view(ctx context.Context, node string) (living.View, error) {
+	return living.ReadView(ctx, e.Nodes, node)
 }
 
 // member returns a node that speaks for the cluster, and what it sees: one that is in it and has quorum.
 // While there is no cluster that is the first node, which is going to create it. What is written
 // there stays: a node that joins takes over /etc/pve of the cluster.
-func (e *Env) member(ctx context.Context) (view, error) {
+func (e *Env) member(ctx context.Context) (living.View, error) {
 	e.mu.Lock()
 	last := e.inside
 	e.mu.Unlock()
@@ -69,7 +26,7 @@ func (e *Env) member(ctx context.Context) (view, error) {
 			return v, nil
 		}
 	}
-	var first, without view
+	var first, without living.View
 	var failed []error
 	for i, n := range e.names() {
 		v, err := e.view(ctx, n)
@@ -77,7 +34,7 @@ func (e *Env) member(ctx context.Context) (view, error) {
 		case err != nil:
 			failed = append(failed, err)
 			if ctx.Err() != nil || !transport.Passing(err) {
-				return view{}, err
+				return living.View{}, err
 			}
 		case v.Name == e.name() && v.Quorate:
 			e.mu.Lock()
@@ -96,7 +53,7 @@ func (e *Env) member(ctx context.Context) (view, error) {
 		return without, nil
 	case first.Node == "" || len(failed) > 0:
 		// The cluster may be on the nodes that did not answer: unknown is not absent.
-		return view{}, errors.Join(failed...)
+		return living.View{}, errors.Join(failed...)
 	}
 	return first, nil
 }

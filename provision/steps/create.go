@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/transport"
 )
 
@@ -14,7 +15,7 @@ import (
 type createStep struct{ *Env }
 
 type createSeen struct {
-	member view
+	member living.View
 	major  int
 	minor  int
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 )
 
 // monStep makes the monitors, one after the other: each has to be in quorum before the next.
@@ -125,8 +126,8 @@ func (s *monStep) inQuorum(ctx context.Context, names []string, report engine.Re
 	}
 	p := s.poll("monitors in quorum", s.Limits.Ceph)
 	err := p.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		st, err := s.cephStatus(ctx, names[0])
-		if cephAbsent(err) {
+		st, err := living.ReadCeph(ctx, s.Nodes, names[0])
+		if living.CephAbsent(err) {
 			return false, err.Error(), nil
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -33,7 +34,7 @@ func (s *fsStep) Observe(ctx context.Context) (engine.Observed, error) {
 	var rows []struct {
 		Name string `json:"name"`
 	}
-	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/fs", &rows); err != nil && !cephAbsent(err) {
+	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/fs", &rows); err != nil && !living.CephAbsent(err) {
 		return nil, err
 	}
 	for _, r := range rows {

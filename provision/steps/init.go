@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/transport"
 )
 
@@ -33,7 +34,7 @@ func (s *initStep) Observe(ctx context.Context) (engine.Observed, error) {
 	var text string
 	err = s.Nodes.API(m.Node).Get(ctx, "/nodes/"+m.Node+"/ceph/cfg/raw", &text)
 	switch {
-	case cephAbsent(err), refused(err, "No such file or directory"):
+	case living.CephAbsent(err), living.Refused(err, "No such file or directory"):
 		return cephConf(nil), nil
 	case err != nil:
 		return nil, err

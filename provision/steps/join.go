@@ -8,6 +8,7 @@ import (
 
 	"github.com/quorate/quorate/internal/source/pve"
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -17,7 +18,7 @@ import (
 type joinStep struct{ *Env }
 
 type joinSeen struct {
-	member view
+	member living.View
 	config map[string]map[int]string // links by node, as corosync.conf has them
 	nodes  map[string]joinerSeen
 }
@@ -25,7 +26,7 @@ type joinSeen struct {
 // joinerSeen is a node as it shows itself.
 type joinerSeen struct {
 	silent error // listed by the cluster, but it does not answer
-	own    view
+	own    living.View
 	guests int
 }
 
@@ -59,7 +60,7 @@ func (s *joinStep) Observe(ctx context.Context) (engine.Observed, error) {
 }
 
 // joiner looks at one node. The silence of a node that the cluster lists is a fact, that of another is not.
-func (s *joinStep) joiner(ctx context.Context, m view, name string, listed bool) (joinerSeen, error) {
+func (s *joinStep) joiner(ctx context.Context, m living.View, name string, listed bool) (joinerSeen, error) {
 	own, err := s.view(ctx, name)
 	if listed && err != nil && pve.IsKind(err, pve.TLS) {
 		// It joined in a run that was cut off, and has a new certificate.
@@ -137,7 +138,7 @@ func (s *joinStep) Diff(have engine.Observed) []engine.Change {
 func (s *joinStep) diff(seen joinSeen, n spec.Node, listed bool) (engine.Change, bool) {
 	j := seen.nodes[n.Name]
 	c := engine.Change{Node: n.Name, Path: "member/" + n.Name, To: linkText(s.linkParams(n, nil)), Action: engine.Create, Risk: engine.Low}
-	_, online := seen.member.has(n.Name)
+	_, online := seen.member.Has(n.Name)
 	switch {
 	case listed && j.silent == nil && online && j.own.Name == s.name() && j.own.Quorate:
 		return c, false
@@ -205,7 +206,7 @@ func (s *joinStep) Apply(ctx context.Context, c engine.Change, report engine.Rep
 }
 
 // join tells a node to join and returns its task.
-func (s *joinStep) join(ctx context.Context, m view, name string, report engine.Reporter) (upid string, err error) {
+func (s *joinStep) join(ctx context.Context, m living.View, name string, report engine.Reporter) (upid string, err error) {
 	n, _ := s.node(name)
 	through, _ := s.node(m.Node)
 	if s.BySSH {
@@ -242,7 +243,7 @@ func (s *joinStep) joined(ctx context.Context, member, name, upid string, report
 		if err != nil {
 			return false, "", err
 		}
-		listed, online := m.has(name)
+		listed, online := m.Has(name)
 		state := fmt.Sprintf("%s lists it: %t, online: %t, quorate: %t", member, listed, online, m.Quorate)
 		report.Progress(name, state)
 		if !listed || !online || !m.Quorate {
@@ -280,20 +281,16 @@ func (s *joinStep) taskFailed(ctx context.Context, node, upid string) error {
 	if upid == "" {
 		return nil
 	}
-	var t taskStatus
-	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/tasks/"+upid+"/status", &t); err != nil || t.Status != "stopped" || t.good() {
+	t, err := s.tasks().Status(ctx, upid)
+	if err != nil || t.Status != "stopped" || t.Good() {
 		return nil // not known is not failed
 	}
-	log, err := s.tail(ctx, node, upid, tailLines)
-	if err != nil {
-		log = nil
-	}
-	return &engine.TaskError{Node: node, UPID: upid, Status: t.Exit, Log: log}
+	return s.tasks().Failure(ctx, upid, t.Exit)
 }
 
 // repair takes a node that joined halfway out of the cluster again. Guests would show that it was a
 // proper member once; the cluster knows them even of a node that does not answer.
-func (s *joinStep) repair(ctx context.Context, m view, name string, report engine.Reporter) error {
+func (s *joinStep) repair(ctx context.Context, m living.View, name string, report engine.Reporter) error {
 	rows, err := s.texts(ctx, m.Node, "/cluster/resources?type=vm")
 	if err != nil {
 		return err
@@ -328,7 +325,7 @@ func (s *joinStep) Wait(ctx context.Context, report engine.Reporter) error {
 		}
 		var missing []string
 		for _, n := range s.names() {
-			if _, online := m.has(n); !online {
+			if _, online := m.Has(n); !online {
 				missing = append(missing, n)
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/internal/source/pve"
+	"github.com/quorate/quorate/provision/living"
 )
 
 // What follows is read by verify.
@@ -29,7 +30,7 @@ func (e *Env) Quorum(ctx context.Context) (Quorum, error) {
 	}
 	q := Quorum{Node: m.Node, Name: m.Name, Quorate: m.Quorate}
 	for _, n := range e.names() {
-		if _, online := m.has(n); !online {
+		if _, online := m.Has(n); !online {
 			q.Offline = append(q.Offline, n)
 		}
 	}
@@ -46,7 +47,7 @@ func (e *Env) Quorum(ctx context.Context) (Quorum, error) {
 			votes = int(r.Votes.V)
 		}
 		q.Expected += votes
-		if _, online := m.has(r.Name); online {
+		if _, online := m.Has(r.Name); online {
 			q.Votes += votes
 		}
 	}
@@ -72,12 +73,12 @@ func (e *Env) Ceph(ctx context.Context) (CephView, error) {
 	if node == "" {
 		return CephView{}, fmt.Errorf("no node of the file that has Ceph is in the cluster")
 	}
-	s, err := e.cephStatus(ctx, node)
+	s, err := living.ReadCeph(ctx, e.Nodes, node)
 	if err != nil {
 		return CephView{}, err
 	}
-	v := CephView{Health: s.Health.Status, Codes: s.codes(), Quorum: s.Quorum, OSDs: s.OSDMap.Num, Up: s.OSDMap.Up, In: s.OSDMap.In, PGs: s.PGMap.Num}
-	v.Dirty, v.States = s.dirty()
+	v := CephView{Health: s.Health.Status, Codes: s.Codes(), Quorum: s.Quorum, OSDs: s.OSDMap.Num, Up: s.OSDMap.Up, In: s.OSDMap.In, PGs: s.PGMap.Num}
+	v.Dirty, v.States = s.Dirty()
 	return v, nil
 }
 

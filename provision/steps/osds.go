@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/internal/source/pve"
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -125,7 +126,7 @@ func (e *Env) osdsUp(ctx context.Context, node string) (map[int64]bool, error) {
 	}
 	out := map[int64]bool{}
 	err := e.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/osd", &tree)
-	if cephAbsent(err) {
+	if living.CephAbsent(err) {
 		return out, nil
 	}
 	if err != nil {

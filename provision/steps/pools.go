@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -51,7 +52,7 @@ func (s *poolStep) Observe(ctx context.Context) (engine.Observed, error) {
 		return seen, err
 	}
 	var rows []pool
-	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/pool", &rows); err != nil && !cephAbsent(err) {
+	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/pool", &rows); err != nil && !living.CephAbsent(err) {
 		return nil, err
 	}
 	for _, r := range rows {
@@ -71,7 +72,7 @@ func (s *poolStep) rules(ctx context.Context, node string) ([]string, error) {
 	var rows []struct {
 		Name string `json:"name"`
 	}
-	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/rules", &rows); err != nil && !cephAbsent(err) {
+	if err := s.Nodes.API(node).Get(ctx, "/nodes/"+node+"/ceph/rules", &rows); err != nil && !living.CephAbsent(err) {
 		return nil, err
 	}
 	out := []string{}
@@ -222,11 +223,11 @@ func (e *Env) clean(ctx context.Context, report engine.Reporter) error {
 		if err != nil {
 			return false, "", err
 		}
-		st, err := e.cephStatus(ctx, node)
+		st, err := living.ReadCeph(ctx, e.Nodes, node)
 		if err != nil {
 			return false, "", err
 		}
-		n, states := st.dirty()
+		n, states := st.Dirty()
 		state := fmt.Sprintf("%d of %d placement groups are not: %s", n, st.PGMap.Num, strings.Join(states, ", "))
 		report.Progress("", state)
 		return n == 0, state, nil

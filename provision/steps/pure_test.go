@@ -9,6 +9,7 @@ import (
 
 	"github.com/quorate/quorate/internal/source/pve"
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/spec"
 )
 
@@ -240,7 +241,7 @@ func FuzzForeignText(f *testing.F) {
 		keyOf(s)
 		watchdogOf(s)
 		majorOf(s)
-		nodeOf(s)
+		living.NodeOf(s)
 		hasTag(s)
 		sameNet(s, spec.Interface{Bridge: "vmbr0"})
 		withOptions(s, spec.Disk{Cache: "none", Discard: true})
