@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/quorate/quorate/internal/promql"
 )
 
 const alertmanagerConfig = "../packaging/alertmanager/alertmanager.yml"
@@ -188,20 +190,20 @@ func TestAlertmanagerTellsTheCause(t *testing.T) {
 	}
 	var post []map[string]any
 	fire := func(cluster, text string) {
-		s, err := readSeries(text)
+		s, err := promql.ReadSeries(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		rule, ok := rules[s.name]
+		rule, ok := rules[s.Name]
 		if !ok {
-			t.Fatalf("there is no alert %s", s.name)
+			t.Fatalf("there is no alert %s", s.Name)
 		}
-		labels := map[string]string{"alertname": s.name, "test": text, "severity": rule.Labels["severity"], "subject": rule.Labels["subject"]}
+		labels := map[string]string{"alertname": s.Name, "test": text, "severity": rule.Labels["severity"], "subject": rule.Labels["subject"]}
 		if cluster != "" {
 			labels["cluster"] = cluster
 		}
-		for _, m := range s.matchers {
-			labels[m.label] = m.value
+		for _, m := range s.Matchers {
+			labels[m.Label] = m.Value
 		}
 		post = append(post, map[string]any{"labels": labels, "annotations": map[string]string{}})
 	}

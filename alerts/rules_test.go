@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/quorate/quorate/internal/promql"
 )
 
 var (
@@ -119,18 +121,18 @@ func TestRulesUseWhatExists(t *testing.T) {
 	}
 	for _, g := range groups {
 		for _, r := range g.Rules {
-			read, err := readPromQL(r.Expr)
+			read, err := promql.Read(r.Expr)
 			if err != nil {
 				t.Errorf("%s: %s%s: %v", g.File, r.Alert, r.Record, err)
 			}
-			for _, s := range read.selectors {
-				labels, ok := known[s.name]
-				if !ok && !recorded[s.name] {
-					t.Errorf("%s: %s%s: nothing exports %s", g.File, r.Alert, r.Record, s.name)
+			for _, s := range read.Selectors {
+				labels, ok := known[s.Name]
+				if !ok && !recorded[s.Name] {
+					t.Errorf("%s: %s%s: nothing exports %s", g.File, r.Alert, r.Record, s.Name)
 				}
-				for _, m := range s.matchers {
-					if ok && !slices.Contains(labels, m.label) && !slices.Contains(targetLabels, m.label) {
-						t.Errorf("%s: %s%s: %s has no label %s", g.File, r.Alert, r.Record, s.name, m.label)
+				for _, m := range s.Matchers {
+					if ok && !slices.Contains(labels, m.Label) && !slices.Contains(targetLabels, m.Label) {
+						t.Errorf("%s: %s%s: %s has no label %s", g.File, r.Alert, r.Record, s.Name, m.Label)
 					}
 				}
 			}
@@ -144,25 +146,25 @@ func TestRuleTestsUseWhatExists(t *testing.T) {
 	for _, u := range unitTests(t) {
 		for _, test := range u.Tests {
 			for _, in := range test.Input {
-				s, err := readSeries(in.Series)
+				s, err := promql.ReadSeries(in.Series)
 				if err != nil {
 					t.Errorf("%s: %s: %v", u.file, test.Name, err)
 					continue
 				}
-				labels, ok := known[s.name]
+				labels, ok := known[s.Name]
 				if !ok {
 					t.Errorf("%s: %s: nothing exports %s", u.file, test.Name, in.Series)
 					continue
 				}
 				var have []string
-				for _, m := range s.matchers {
-					have = append(have, m.label)
-					if !slices.Contains(labels, m.label) && !slices.Contains(targetLabels, m.label) {
-						t.Errorf("%s: %s: %s has no label %s", u.file, test.Name, s.name, m.label)
+				for _, m := range s.Matchers {
+					have = append(have, m.Label)
+					if !slices.Contains(labels, m.Label) && !slices.Contains(targetLabels, m.Label) {
+						t.Errorf("%s: %s: %s has no label %s", u.file, test.Name, s.Name, m.Label)
 					}
 				}
 				for _, l := range labels {
-					if !slices.Contains(have, l) && !strings.HasSuffix(s.name, "_info") && !strings.HasSuffix(s.name, "_metadata") {
+					if !slices.Contains(have, l) && !strings.HasSuffix(s.Name, "_info") && !strings.HasSuffix(s.Name, "_metadata") {
 						t.Errorf("%s: %s: %s lacks label %s", u.file, test.Name, in.Series, l)
 					}
 				}
@@ -175,37 +177,37 @@ func TestRuleTestsUseWhatExists(t *testing.T) {
 func TestRulesKeepClustersApart(t *testing.T) {
 	for _, g := range loaded(t) {
 		for _, r := range g.Rules {
-			read, err := readPromQL(r.Expr)
+			read, err := promql.Read(r.Expr)
 			if err != nil {
 				t.Fatal(err)
 			}
 			name := g.File + ": " + r.Alert + r.Record
-			for _, bare := range read.bare {
+			for _, bare := range read.Bare {
 				t.Errorf("%s: %s without by or without", name, bare)
 			}
-			for _, gr := range read.groupings {
-				has := slices.Contains(gr.labels, "cluster")
-				switch gr.word {
+			for _, gr := range read.Groupings {
+				has := slices.Contains(gr.Labels, "cluster")
+				switch gr.Word {
 				case "by", "on":
 					if !has {
-						t.Errorf("%s: %s (%s) lacks cluster", name, gr.word, strings.Join(gr.labels, ", "))
+						t.Errorf("%s: %s (%s) lacks cluster", name, gr.Word, strings.Join(gr.Labels, ", "))
 					}
 				case "without", "ignoring":
 					if has {
-						t.Errorf("%s: %s drops cluster", name, gr.word)
+						t.Errorf("%s: %s drops cluster", name, gr.Word)
 					}
 				}
 			}
 			for _, call := range []string{"absent", "absent_over_time", "scalar"} {
 				// That there are no targets at all can be said of no cluster.
-				if slices.Contains(read.calls, call) && r.Alert != "QuorateNoTargets" {
+				if slices.Contains(read.Calls, call) && r.Alert != "QuorateNoTargets" {
 					t.Errorf("%s: %s() loses the cluster", name, call)
 				}
 			}
-			for _, s := range read.selectors {
-				for _, m := range s.matchers {
-					if m.label == "job" && (s.name != "up" || m.value != "proxmox") {
-						t.Errorf("%s: %s is selected by job", name, s.name)
+			for _, s := range read.Selectors {
+				for _, m := range s.Matchers {
+					if m.Label == "job" && (s.Name != "up" || m.Value != "proxmox") {
+						t.Errorf("%s: %s is selected by job", name, s.Name)
 					}
 				}
 			}
@@ -265,11 +267,11 @@ func TestRulesAreKeptSilentByWhatTheyRead(t *testing.T) {
 		for _, test := range u.Tests {
 			have := map[string]bool{}
 			for _, in := range test.Input {
-				s, err := readSeries(in.Series)
+				s, err := promql.ReadSeries(in.Series)
 				if err != nil {
 					t.Fatal(err)
 				}
-				have[s.name] = true
+				have[s.Name] = true
 			}
 			for _, a := range test.Alerts {
 				if metrics, ok := reads[a.Name]; ok && len(a.Expected) == 0 && !slices.ContainsFunc(metrics, func(m string) bool { return have[m] }) {
@@ -285,12 +287,12 @@ func metricsOf(t *testing.T) map[string][]string {
 	direct := map[string][]string{} // by alert or recording rule
 	for _, g := range loaded(t) {
 		for _, r := range g.Rules {
-			read, err := readPromQL(r.Expr)
+			read, err := promql.Read(r.Expr)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range read.selectors {
-				direct[r.Alert+r.Record] = append(direct[r.Alert+r.Record], s.name)
+			for _, s := range read.Selectors {
+				direct[r.Alert+r.Record] = append(direct[r.Alert+r.Record], s.Name)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quorate/quorate/alerts"
 	"github.com/quorate/quorate/collector"
+	"github.com/quorate/quorate/internal/promql"
 )
 
 // rules are the alerts and the recording rules of the bundle by name.
@@ -137,22 +138,32 @@ func TestQueriesUseWhatExists(t *testing.T) {
 		if inner, is := strings.CutPrefix(expr, "label_values("); is {
 			expr = inner[:strings.LastIndex(inner, ",")]
 		}
-		read := readPromQL(expr)
-		if len(read.selectors) == 0 {
+		read := reading(t, expr)
+		if len(read.Selectors) == 0 {
 			t.Errorf("%s: no selector in %s", q.where, expr)
 		}
-		for _, s := range read.selectors {
-			f, ok := known[s.name]
-			if _, rule := recorded[s.name]; !ok && !rule {
-				t.Errorf("%s: nothing exports %s", q.where, s.name)
+		for _, s := range read.Selectors {
+			f, ok := known[s.Name]
+			if _, rule := recorded[s.Name]; !ok && !rule {
+				t.Errorf("%s: nothing exports %s", q.where, s.Name)
 			}
-			for label := range s.matchers {
-				if ok && !slices.Contains(f.Labels, label) && label != "job" {
-					t.Errorf("%s: %s has no label %s", q.where, s.name, label)
+			for _, m := range s.Matchers {
+				if ok && !slices.Contains(f.Labels, m.Label) && m.Label != "job" {
+					t.Errorf("%s: %s has no label %s", q.where, s.Name, m.Label)
 				}
 			}
 		}
 	}
+}
+
+// reading is what an expression with Grafana's variables consists of.
+func reading(t *testing.T, expr string) promql.Reading {
+	t.Helper()
+	r, err := promql.Read(expr)
+	if err != nil {
+		t.Error(err)
+	}
+	return r
 }
 
 // Whoever chose one cluster must not see the state of another one. What is only matched against a
@@ -162,12 +173,12 @@ func TestQueriesKeepToTheChosenClusters(t *testing.T) {
 		if !strings.Contains(q.expr, "{CLUSTER") {
 			t.Errorf("%s: no selector is of the chosen clusters: %s", q.where, q.expr)
 		}
-		for _, g := range readPromQL(q.expr).groupings {
-			if (g.word == "by" || g.word == "on") && !slices.Contains(g.labels, "cluster") {
-				t.Errorf("%s: %s (%s) mixes clusters", q.where, g.word, strings.Join(g.labels, ", "))
+		for _, g := range reading(t, q.expr).Groupings {
+			if (g.Word == "by" || g.Word == "on") && !slices.Contains(g.Labels, "cluster") {
+				t.Errorf("%s: %s (%s) mixes clusters", q.where, g.Word, strings.Join(g.Labels, ", "))
 			}
-			if (g.word == "without" || g.word == "ignoring") && slices.Contains(g.labels, "cluster") {
-				t.Errorf("%s: %s drops cluster", q.where, g.word)
+			if (g.Word == "without" || g.Word == "ignoring") && slices.Contains(g.Labels, "cluster") {
+				t.Errorf("%s: %s drops cluster", q.where, g.Word)
 			}
 		}
 	}
@@ -177,22 +188,22 @@ func TestQueriesKeepToTheChosenClusters(t *testing.T) {
 func TestQueriesReadCountersAsRates(t *testing.T) {
 	known := metrics()
 	for _, q := range queries() {
-		read := readPromQL(q.expr)
+		read := reading(t, q.expr)
 		over := map[string]bool{}
-		for _, r := range read.ranges {
-			over[r.name] = true
-			isRate := slices.Contains([]string{"rate", "increase", "irate"}, r.function)
-			if isRate && r.duration != "$__rate_interval" && r.duration != "$__range" && !strings.HasPrefix(q.where, "annotation") {
-				t.Errorf("%s: %s(%s[%s])", q.where, r.function, r.name, r.duration)
+		for _, r := range read.Ranges {
+			over[r.Name] = true
+			isRate := slices.Contains([]string{"rate", "increase", "irate"}, r.Function)
+			if isRate && r.Duration != "$__rate_interval" && r.Duration != "$__range" && !strings.HasPrefix(q.where, "annotation") {
+				t.Errorf("%s: %s(%s[%s])", q.where, r.Function, r.Name, r.Duration)
 			}
-			if f := known[r.name]; f == nil || isRate != (f.Kind == collector.Counter) && r.function != "changes" {
-				t.Errorf("%s: %s of %s, which is no counter or is one", q.where, r.function, r.name)
+			if f := known[r.Name]; f == nil || isRate != (f.Kind == collector.Counter) && r.Function != "changes" {
+				t.Errorf("%s: %s of %s, which is no counter or is one", q.where, r.Function, r.Name)
 			}
 		}
-		for _, s := range read.selectors {
+		for _, s := range read.Selectors {
 			// 0 * sum(counter) is there exactly while the counter is.
-			if f := known[s.name]; f != nil && f.Kind == collector.Counter && !over[s.name] && !strings.Contains(q.expr, "0 * sum("+s.name+"{CLUSTER})") {
-				t.Errorf("%s: %s is a counter and stands without rate or increase", q.where, s.name)
+			if f := known[s.Name]; f != nil && f.Kind == collector.Counter && !over[s.Name] && !strings.Contains(q.expr, "0 * sum("+s.Name+"{CLUSTER})") {
+				t.Errorf("%s: %s is a counter and stands without rate or increase", q.where, s.Name)
 			}
 		}
 	}
@@ -265,8 +276,9 @@ func TestThresholdsAreTheAlerts(t *testing.T) {
 // stands says whether the number is in the alert's expression, or in a recording rule that it reads.
 func stands(n float64, a alerts.Rule, recorded map[string]alerts.Rule) bool {
 	texts := []string{a.Expr}
-	for _, s := range readPromQL(a.Expr).selectors {
-		texts = append(texts, recorded[s.name].Expr)
+	read, _ := promql.Read(a.Expr) // whose own tests say if it cannot be read
+	for _, s := range read.Selectors {
+		texts = append(texts, recorded[s.Name].Expr)
 	}
 	for _, text := range texts {
 		for _, have := range numberForm.FindAllString(text, -1) {
