@@ -19,7 +19,7 @@ var commonPages = []pageFault{
 	},
 	{name: "quorum lost", faults: []string{"partition-links 1 2 3"}, pages: []string{`ClusterQuorumLost`}},
 	{name: "MON quorum lost", faults: []string{"mon-quorum-lost"}, pages: []string{`CephMonitorsUnreachable`}},
-	{name: "node down", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, may: election, most: 3},
+	{name: "node down", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, may: regrouping, most: 4},
 }
 
 // With three nodes the loss of one leaves no vote to spare, which is told after five minutes.
@@ -85,7 +85,7 @@ var cephPages = []pageFault{
 // The HA manager is played, and its guests too, so that their migrations take no time. It resets no
 // node that lost quorum, as the watchdog does: faults that cost quorum are made without it.
 var proxmoxPages = []pageFault{
-	{name: "node down under HA", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, may: election, most: 3},
+	{name: "node down under HA", faults: []string{"node-down 3"}, pages: []string{`NodeDown{node="pve3"}`}, later: []string{`ClusterQuorumAtRisk`}, may: regrouping, most: 4},
 	{name: "HA service in error", faults: []string{"ha-error 103"}, pages: []string{`HAServiceError{id="qemu/103"}`}},
 	{name: "migration failed", faults: []string{"migration-fail"}, pages: []string{`HAMigrationFailed`}},
 	// Last: afterwards the guests move back, which is to fail nowhere.

@@ -93,9 +93,9 @@ func TestHandoverIsTheSilenceBetweenTheNodes(t *testing.T) {
 		"nothing was heard":              {nil, 0, 0, false},
 		"an earlier node does not count": {[]beat{{at(0), 3, 1}, {at(5), 1, 2}, {at(25), 2, 3}}, 20 * time.Millisecond, 0, true},
 	} {
-		pause, lost, known := handover(c.beats, 1, 2)
-		if pause != c.pause || lost != c.lost || known != c.known {
-			t.Errorf("%s: %v, %d lost, known %t; want %v, %d, %t", name, pause, lost, known, c.pause, c.lost, c.known)
+		pause, lost, err := handover(c.beats, 1, 2)
+		if pause != c.pause || lost != c.lost || (err == nil) != c.known {
+			t.Errorf("%s: %v, %d lost, %v; want %v, %d, known %t", name, pause, lost, err, c.pause, c.lost, c.known)
 		}
 	}
 }

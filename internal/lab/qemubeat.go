@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -75,6 +76,16 @@ func (h *heartbeat) count(node int) (n int) {
 	return n
 }
 
+// await returns when a beat was heard from a node.
+func (h *heartbeat) await(ctx context.Context, node int) error {
+	return poll(ctx, beatLimit, 10*time.Millisecond, func() error {
+		if h.count(node) == 0 {
+			return fmt.Errorf("no heartbeat of the guest was heard on %s", NodeName(node))
+		}
+		return nil
+	})
+}
+
 // stop closes the lines and returns what was heard, in the order of time.
 func (h *heartbeat) stop() []beat {
 	h.mu.Lock()
@@ -92,7 +103,7 @@ const lateRead = 250 * time.Millisecond
 
 // handover is the time from the last beat on one node to the first on another, and how many beats
 // were lost in between. It is not known unless both have been heard, in this order.
-func handover(beats []beat, from, to int) (pause time.Duration, lost int, ok bool) {
+func handover(beats []beat, from, to int) (pause time.Duration, lost int, err error) {
 	last, first := -1, -1
 	for i, b := range beats {
 		switch {
@@ -103,14 +114,14 @@ func handover(beats []beat, from, to int) (pause time.Duration, lost int, ok boo
 		}
 	}
 	if last < 0 || first < 0 {
-		return 0, 0, false
+		return 0, 0, fmt.Errorf("of %d beats of the guest none was heard on %s or on %s", len(beats), NodeName(from), NodeName(to))
 	}
 	lost = int(beats[first].number-beats[last].number-1) & 0x7f
 	pause = beats[first].at.Sub(beats[last].at)
 	if pause < 0 && (pause < -lateRead || lost > 0) { // else they came in their order and were read in another
-		return 0, 0, false
+		return 0, 0, fmt.Errorf("%s heard the guest's beat %d, and %s later its beat %d came from %s", NodeName(to), beats[first].number, -pause, beats[last].number, NodeName(from))
 	}
-	return max(0, pause), lost, true
+	return max(0, pause), lost, nil
 }
 
 // longestSilence is the largest time between two beats, whichever node they came from.

@@ -185,12 +185,16 @@ func (m *migration) run(ctx context.Context) (MigrationResult, error) {
 	}
 	m.pause(ctx, m.o.Prepare)
 	status, broken := m.phases(ctx)
+	if status == MigrationOK && broken == nil {
+		// The guest runs, but on a busy machine its first beat may not have been read yet.
+		broken = m.beats.await(context.WithoutCancel(ctx), m.to)
+	}
 	beats := m.beats.stop()
-	if status == MigrationOK {
-		var ok bool
-		if r.GuestPause, r.LostBeats, ok = handover(beats, m.from, m.to); !ok {
-			broken = errors.Join(broken, fmt.Errorf("VM %d: its heartbeat was not heard on both nodes", m.vm.ID))
-		}
+	if status == MigrationOK && broken == nil {
+		r.GuestPause, r.LostBeats, broken = handover(beats, m.from, m.to)
+	}
+	if broken != nil {
+		broken = fmt.Errorf("VM %d: %w", m.vm.ID, broken)
 	}
 	r.LongestSilence = longestSilence(beats)
 	return *r, errors.Join(broken, m.end(ctx, status))
