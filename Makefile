@@ -10,7 +10,7 @@ LDFLAGS     := -X github.com/prometheus/common/version.Version=$(VERSION) \
                -X github.com/prometheus/common/version.Revision=$(shell git rev-parse --short HEAD 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test lint unit race fuzz soak bench demo demo-down docs dashboards dashboards-table ceph-replay ha-oracle ha-replay provision-proof pve-dropin pve-transcripts qmp-replay clean
+.PHONY: help build deb test lint unit race fuzz soak bench demo demo-down docs dashboards dashboards-table ceph-replay ha-oracle ha-replay provision-proof pve-dropin pve-transcripts qmp-replay clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s "$$(printf '\t')"
@@ -18,6 +18,9 @@ help: ## this list
 build: ## bin/quorate and bin/quorate-lab
 	@.ci/deps build
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+deb: build ## bin/quorate_VERSION_ARCH.deb, which installs and starts the exporter on a node
+	@packaging/deb/build bin/quorate '$(VERSION)' bin
 
 test: ## everything: lint, builds, unit tests, tests on the real daemons, fuzzing (at most 20 minutes on 2 cores)
 	@.ci/deps build lab

@@ -29,13 +29,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 	app.Version(version.Print("quorate"))
 	app.VersionFlag.Short('V')
 	exit := -1 // set by --help and --version
-	app.Terminate(func(code int) { exit = code })
+	app.Terminate(func(code int) {
+		exit = code
+		app.UsageWriter(io.Discard) // which kingpin would go on with, as there is no command
+	})
 
 	log := &promslog.Config{}
 	promslogflag.AddFlags(app, log)
 	serve := newServeCommand(app, log)
 	bundle := newBundleCommand(app)
-	provision := newProvisionCommand(app)
+	clusters := newProvisionCommand(app)
 
 	command, err := app.Parse(args)
 	switch {
@@ -43,13 +46,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exit
 	case err != nil:
 		fmt.Fprintf(stderr, "quorate: %v (quorate --help lists what there is)\n", err)
-		if len(args) > 0 && args[0] == "provision" {
+		if len(args) > 0 && clusters.has(args[0]) {
 			return exitSyntax // 2 has a meaning of its own there
 		}
 		return exitUsage
 	}
-	if part, ok := provision.part(command); ok {
-		return part.exec(stdout, stderr)
+	if s, ok := clusters.find(command); ok {
+		return s.exec(stdout, stderr)
 	}
 	switch command {
 	case serve.name():

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"fmt"
-	"io"
-
 	"github.com/alecthomas/kingpin/v2"
 )
 
-// The exit codes of quorate provision, beside 0 and exitFailed. docs/provision.md tells them.
+// The exit codes of what works on a cluster, beside 0 and exitFailed. docs/provision.md tells them.
 const (
 	exitChanges     = 2  // plan --detailed-exitcode: something would be changed
 	exitUnreachable = 3  // a node does not answer, or refuses us
@@ -18,19 +15,9 @@ const (
 	exitInterrupted = 130
 )
 
-// provisionPart is one subcommand of quorate provision. run returns the exit code; an error is printed
-// line by line, as a file may have many.
-type provisionPart struct {
-	clause *kingpin.CmdClause
-	run    func(stdout, stderr io.Writer) (int, error)
-}
-
-// provisionCommand is `quorate provision`.
-type provisionCommand struct{ parts []provisionPart }
-
-func newProvisionCommand(app *kingpin.Application) *provisionCommand {
+func newProvisionCommand(app *kingpin.Application) subcommands {
 	c := app.Command("provision", "Builds a cluster from one file.")
-	return &provisionCommand{parts: []provisionPart{
+	return subcommands{
 		newProvisionInit(c),
 		newProvisionValidate(c),
 		newProvisionSchema(c),
@@ -39,26 +26,7 @@ func newProvisionCommand(app *kingpin.Application) *provisionCommand {
 		newProvisionApply(c),
 		newProvisionVerify(c),
 		newProvisionImport(c),
-	}}
-}
-
-// part finds the subcommand of that name.
-func (p *provisionCommand) part(name string) (provisionPart, bool) {
-	for _, part := range p.parts {
-		if part.clause.FullCommand() == name {
-			return part, true
-		}
 	}
-	return provisionPart{}, false
-}
-
-// exec runs a part and prints its error.
-func (p provisionPart) exec(stdout, stderr io.Writer) int {
-	code, err := p.run(stdout, stderr)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-	}
-	return code
 }
 
 // specFlag is -f, which all of them have.

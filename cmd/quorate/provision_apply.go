@@ -16,7 +16,7 @@ import (
 )
 
 // newProvisionApply is `quorate provision apply`.
-func newProvisionApply(parent *kingpin.CmdClause) provisionPart {
+func newProvisionApply(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("apply", "Make the cluster what the file says. What was cut off goes on when run again.")
 	f := newProvisionFlags(c, "text", "json", "jsonl")
 	yes := c.Flag("auto-approve", "Do not ask.").Short('y').Bool()
@@ -37,7 +37,7 @@ func newProvisionApply(parent *kingpin.CmdClause) provisionPart {
 			return s.Apply(ctx, want)
 		})
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }
 
 func readPlan(name string) (*engine.Plan, error) {

@@ -10,7 +10,7 @@ import (
 )
 
 // newProvisionImport is `quorate provision import`.
-func newProvisionImport(parent *kingpin.CmdClause) provisionPart {
+func newProvisionImport(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("import", "Write a file about a living cluster to the standard output. The file given says how its nodes are reached. Only reads.")
 	f := newProvisionFlags(c, "yaml")
 	run := func(stdout, stderr io.Writer) (int, error) {
@@ -26,5 +26,5 @@ func newProvisionImport(parent *kingpin.CmdClause) provisionPart {
 			return exitOf(err), err
 		})
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }

@@ -12,7 +12,8 @@ import (
 
 func TestPreflightFromTheCommandLine(t *testing.T) {
 	file, _ := labFile(t)
-	code, out, errs := provision("preflight", "-f", file)
+	// What is copied to the nodes is this test, which may have been built without cgo.
+	code, out, errs := provision("preflight", "-f", file, "--ignore-preflight=ExporterProgram")
 	// The fake's clock does not run, and its pings are no real ones; what counts is that no check fails.
 	if code != 0 || !strings.Contains(out, " 0 errors") {
 		t.Errorf("exit %d\n%s\n%s", code, out, errs)

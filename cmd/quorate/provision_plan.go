@@ -10,7 +10,7 @@ import (
 )
 
 // newProvisionPlan is `quorate provision plan`.
-func newProvisionPlan(parent *kingpin.CmdClause) provisionPart {
+func newProvisionPlan(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("plan", "Show what apply would do. Only reads.")
 	f := newProvisionFlags(c, "text", "json")
 	out := c.Flag("out", "Write the plan to this file as well, for apply --plan.").PlaceHolder("PLAN.json").String()
@@ -31,5 +31,5 @@ func newProvisionPlan(parent *kingpin.CmdClause) provisionPart {
 			return code, err
 		})
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // newProvisionPreflight is `quorate provision preflight`.
-func newProvisionPreflight(parent *kingpin.CmdClause) provisionPart {
+func newProvisionPreflight(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("preflight", "Check the file and the machines, as plan and apply do first. Ends with 4 if a check finds an error. Only reads.")
 	f := newProvisionFlags(c, "text", "json")
 	run := func(stdout, stderr io.Writer) (int, error) {
@@ -26,5 +26,5 @@ func newProvisionPreflight(parent *kingpin.CmdClause) provisionPart {
 			return 0, nil
 		})
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }

@@ -28,7 +28,7 @@ func readSpec(name string) (*spec.Cluster, error) {
 }
 
 // newProvisionInit is `quorate provision init`.
-func newProvisionInit(parent *kingpin.CmdClause) provisionPart {
+func newProvisionInit(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("init", "Write a commented file to start from.")
 	file := specFlag(c)
 	run := func(stdout, _ io.Writer) (int, error) {
@@ -48,11 +48,11 @@ func newProvisionInit(parent *kingpin.CmdClause) provisionPart {
 		fmt.Fprintf(stdout, "%s: written; edit it, then run quorate provision validate -f %s\n", *file, *file)
 		return 0, nil
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }
 
 // newProvisionValidate is `quorate provision validate`.
-func newProvisionValidate(parent *kingpin.CmdClause) provisionPart {
+func newProvisionValidate(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("validate", "Check the file, and the cluster it describes, without speaking to any machine.")
 	file := specFlag(c)
 	output := c.Flag("output", "text or json.").Short('o').Default("text").Enum("text", "json")
@@ -74,7 +74,7 @@ func newProvisionValidate(parent *kingpin.CmdClause) provisionPart {
 		}
 		return 0, nil
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }
 
 // ignoreFlag is --ignore-preflight.
@@ -97,13 +97,13 @@ func writeReport(w io.Writer, format, file string, r preflight.Report) error {
 }
 
 // newProvisionSchema is `quorate provision schema`.
-func newProvisionSchema(parent *kingpin.CmdClause) provisionPart {
+func newProvisionSchema(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("schema", "Print the JSON Schema of the file, for editors.")
 	run := func(stdout, _ io.Writer) (int, error) {
 		_, err := stdout.Write(spec.Schema())
 		return exitOf(err), err
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }
 
 // exitOf is exitFailed for an error.

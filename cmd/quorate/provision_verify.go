@@ -8,7 +8,7 @@ import (
 )
 
 // newProvisionVerify is `quorate provision verify`.
-func newProvisionVerify(parent *kingpin.CmdClause) provisionPart {
+func newProvisionVerify(parent *kingpin.CmdClause) subcommand {
 	c := parent.Command("verify", "Look whether the cluster is well and what the file says. Ends with 6 if not. Only reads.")
 	f := newProvisionFlags(c, "text", "json", "junit")
 	accept := c.Flag("accept", "Health checks of Ceph that are no fault, separated by commas.").PlaceHolder("CODE,…").String()
@@ -17,5 +17,5 @@ func newProvisionVerify(parent *kingpin.CmdClause) provisionPart {
 			return s.Verify(ctx, list(*accept))
 		})
 	}
-	return provisionPart{c, run}
+	return subcommand{c, run}
 }

@@ -16,23 +16,32 @@ import (
 )
 
 // A coupling does the work of the fake's tasks on the real daemons of a bare lab, one task after the
-// other. A task ends as its work ends; while any work is under way the fake's clock stands still.
+// other, and lets its real Ceph answer (provision_ceph_test.go). A task ends as its work ends; while any
+// work is under way the fake's clock stands still.
 type coupling struct {
-	t    *testing.T
-	l    *lab.Lab
-	fake *pvefake.Cluster // set before the first task
-	work chan pvefake.Work
-	done map[string]int // tasks whose work went well, by type
+	t     *testing.T
+	l     *lab.Lab
+	fake  *pvefake.Cluster // set before the first task
+	work  chan pvefake.Work
+	asker cephAsker
 
-	mu   sync.Mutex
-	left int           // tasks that are not done
-	idle chan struct{} // closed when left is 0
+	mu       sync.Mutex
+	done     map[string]int // tasks whose work went well, by type
+	commands []string       // that were given to Ceph
+	left     int            // tasks that are not done
+	idle     chan struct{}  // closed when left is 0
+	last     cephStatus     // what the real one said when it was asked last
 }
 
 func newCoupling(t *testing.T, l *lab.Lab) *coupling {
-	c := &coupling{t: t, l: l, work: make(chan pvefake.Work, 64), done: map[string]int{}, idle: make(chan struct{})}
+	c := &coupling{t: t, l: l, work: make(chan pvefake.Work, 64), done: map[string]int{}, idle: make(chan struct{}), asker: cephAsker{l: l}}
 	close(c.idle)
 	return c
+}
+
+// options make the fake's tasks and its Ceph real.
+func (c *coupling) options(o *pvefake.Options) {
+	o.Perform, o.PerformCommand, o.CephStatus = c.perform, c.command, c.status
 }
 
 // run does what it is given until the channel is closed.
@@ -42,7 +51,9 @@ func (c *coupling) run(ctx context.Context) {
 		if err := doers[w.Type](ctx, c.l, w); err != nil {
 			status = strings.ReplaceAll(err.Error(), "\n", "; ")
 		} else {
+			c.mu.Lock()
 			c.done[w.Type]++
+			c.mu.Unlock()
 		}
 		c.t.Logf("%-14s %-14s on %s: %.1f s %s", w.Type, w.ID, lab.NodeName(w.Node), time.Since(begun).Seconds(), status)
 		if err := c.fake.FinishTask(w.UPID, status); err != nil {
@@ -73,14 +84,14 @@ func (c *coupling) perform(w pvefake.Work) bool {
 	return true
 }
 
-// wait returns when no work is under way.
+// wait returns when no work is under way and Ceph has moved on.
 func (c *coupling) wait(ctx context.Context) error {
 	c.mu.Lock()
 	idle := c.idle
 	c.mu.Unlock()
 	select {
 	case <-idle:
-		return nil
+		return c.moved(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -119,6 +130,26 @@ var doers = map[string]func(context.Context, *lab.Lab, pvefake.Work) error{
 	"cephsetpool": func(ctx context.Context, l *lab.Lab, w pvefake.Work) error {
 		return l.SetPool(ctx, w.Node, w.ID, poolSettings(w))
 	},
+	"qmcreate": func(ctx context.Context, l *lab.Lab, w pvefake.Work) error {
+		for _, image := range w.Images {
+			if err := l.MakeImage(ctx, w.Node, image.Pool, image.Name, image.Bytes); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+}
+
+// made are how many tasks of each type were done, and how many commands given.
+func (c *coupling) made() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := maps.Clone(c.done)
+	for _, line := range c.commands {
+		words := strings.Fields(line)
+		all[strings.Join(words[:min(3, len(words))], " ")]++
+	}
+	return all
 }
 
 // poolSettings are the parameters that say how the pool is to be.

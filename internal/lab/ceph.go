@@ -100,7 +100,8 @@ func (l *Lab) cephFiles(plan cephPlan, fsid string) error {
 	}
 	files := map[string]string{plan.conf(): plan.render(fsid)}
 	var everyone strings.Builder
-	for _, id := range plan.identities() {
+	identities := plan.identities()
+	for _, id := range identities {
 		everyone.WriteString(id.render())
 		files[l.cephKeyringPath(plan, id.name)] = id.render()
 	}
@@ -108,8 +109,10 @@ func (l *Lab) cephFiles(plan cephPlan, fsid string) error {
 	for _, node := range plan.nodes {
 		etc := filepath.Join(l.NodeDir(node), "ceph-etc")
 		files[filepath.Join(etc, "ceph.conf")] = files[plan.conf()]
-		for _, who := range []string{"client.admin", cephClient} {
-			files[filepath.Join(etc, "ceph."+who+".keyring")] = files[plan.keyring(who)]
+		for _, id := range identities {
+			if path := plan.keyring(id.name); strings.HasPrefix(id.name, "client.") {
+				files[filepath.Join(etc, "ceph."+id.name+".keyring")] = files[path]
+			}
 		}
 	}
 	for path, text := range files {

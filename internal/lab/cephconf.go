@@ -197,12 +197,14 @@ type cephIdentity struct {
 }
 
 // identities are all users with fresh keys. client.quorate has what the exporter's documentation
-// asks for, and no more.
+// asks for, and no more; in a bare lab it is for others to make.
 func (p cephPlan) identities() []cephIdentity {
 	all := []cephIdentity{
 		{name: "mon.", caps: []string{"mon", "allow *"}},
 		{name: "client.admin", caps: []string{"mon", "allow *", "mgr", "allow *", "osd", "allow *", "mds", "allow *"}},
-		{name: cephClient, caps: []string{"mon", "allow r", "mgr", "allow r"}},
+	}
+	if !p.bare {
+		all = append(all, cephIdentity{name: cephClient, caps: []string{"mon", "allow r", "mgr", "allow r"}})
 	}
 	for _, d := range p.mgrs() {
 		all = append(all, cephIdentity{name: d.name(), caps: []string{"mon", "allow profile mgr", "osd", "allow *", "mds", "allow *"}})

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -56,5 +57,15 @@ func TestCephConfOfABareLabNamesTheDaemonsThatWereMade(t *testing.T) {
 	}
 	if strings.Contains(text, "pve1") {
 		t.Error("ceph.conf names pve1, which has no daemon")
+	}
+}
+
+func TestABareLabLeavesTheExportersClientToOthers(t *testing.T) {
+	for _, bare := range []bool{false, true} {
+		l := newLab(Options{Dir: t.TempDir(), Nodes: 3, Bare: bare})
+		has := slices.ContainsFunc(l.cephPlan().identities(), func(id cephIdentity) bool { return id.name == cephClient })
+		if has == bare {
+			t.Errorf("bare %v: %s is made: %v", bare, cephClient, has)
+		}
 	}
 }

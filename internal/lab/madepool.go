@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 )
 
 // poolCommands say how a setting of a pool, as Proxmox VE's API names it, is given to Ceph.
@@ -51,4 +52,12 @@ func (l *Lab) setPool(ctx context.Context, first, name string, settings map[stri
 	}
 	_, err := l.cephBatch(ctx, commands...)
 	return err
+}
+
+// MakeImage makes an RBD image of whole MiB in a bare lab, from the node that is to use it.
+func (l *Lab) MakeImage(ctx context.Context, node int, pool, name string, bytes int64) error {
+	return l.change(ctx, node, func(made) error {
+		_, err := l.Run(ctx, node, "rbd", "create", "--size", strconv.FormatInt(bytes>>20, 10)+"M", pool+"/"+name)
+		return err
+	})
 }

@@ -2,8 +2,12 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -26,9 +30,30 @@ type heartbeat struct {
 	beats []beat
 	conns []net.Conn
 	wg    sync.WaitGroup
+	tee   net.Conn // is told of each beat; nil: nobody is
 }
 
 func newHeartbeat() *heartbeat { return &heartbeat{} }
+
+// tell passes the beats on to whoever listens with ListenBeats, if anybody does.
+func (h *heartbeat) tell(path string) {
+	if conn, err := net.Dial("unixgram", path); err == nil {
+		h.tee = conn
+	}
+}
+
+// ListenBeats is told of what a VM's guest sends while it is migrated, by whichever process: a datagram for
+// what came at once, which begins with the node's number, and one with nothing else at the end. Close ends it.
+func (l *Lab) ListenBeats(id int) (net.PacketConn, error) {
+	if err := os.Remove(l.beatPath(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err // one that was closed leaves its name
+	}
+	return net.ListenPacket("unixgram", l.beatPath(id))
+}
+
+func (l *Lab) beatPath(id int) string {
+	return filepath.Join(l.NodeDir(0), "vms", fmt.Sprintf("%d.beats", id))
+}
 
 // listen records a serial line until it closes or stop is called.
 func (h *heartbeat) listen(ctx context.Context, node int, path string) error {
@@ -58,6 +83,10 @@ func (h *heartbeat) listen(ctx context.Context, node int, path string) error {
 func (h *heartbeat) add(at time.Time, node int, bytes []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.tee != nil && len(bytes) > 0 {
+		_ = h.tee.SetWriteDeadline(at.Add(20 * time.Millisecond)) // nobody's slowness is to slow the record
+		_, _ = h.tee.Write(append([]byte{byte(node)}, bytes...))
+	}
 	for _, b := range bytes {
 		if b >= 0x80 {
 			h.beats = append(h.beats, beat{at, node, b & 0x7f})
@@ -94,6 +123,11 @@ func (h *heartbeat) stop() []beat {
 	}
 	h.mu.Unlock()
 	h.wg.Wait()
+	if h.tee != nil {
+		_ = h.tee.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = h.tee.Write([]byte{0})
+		_ = h.tee.Close()
+	}
 	slices.SortStableFunc(h.beats, func(a, b beat) int { return a.at.Compare(b.at) })
 	return h.beats
 }

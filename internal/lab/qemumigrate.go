@@ -179,6 +179,7 @@ func (o MigrateOptions) check() error {
 // run goes through the phases and tells how it ended. What fails in them is the migration's result.
 func (m *migration) run(ctx context.Context) (MigrationResult, error) {
 	r := &m.result
+	m.beats.tell(m.l.beatPath(m.vm.ID))
 	if err := m.beats.listen(ctx, m.from, m.l.vmSocket(m.from, m.vm.ID, "serial0")); err != nil {
 		m.beats.stop()
 		return *r, errors.Join(fmt.Errorf("heartbeat of VM %d: %w", m.vm.ID, err), m.end(ctx, MigrationAborted))

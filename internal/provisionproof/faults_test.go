@@ -65,6 +65,11 @@ func faults() []fault {
 				return w.Fake.FinishTask(held, "")
 			},
 			says: []string{"pve1: step guests: vm/100", "UPID:pve1:", "qmcreate", "may still run"}, code: engine.ExitPartial},
+		{name: "a node is gone after its network was changed", do: func(w *World) error { return w.Fake.SetServicesDown(2, true) }, at: event(engine.EventTask, "network", "pve2"),
+			mend: func(w *World) error { w.Fake.Advance(transport.DeadManTime); return w.Fake.SetServicesDown(2, false) },
+			says: []string{"pve2: step network", "takes its old network back after 2m0s"}, code: engine.ExitPartial},
+		{name: "a task is interrupted", rule: &pvefake.Rule{TaskType: "cephcreateosd", TaskStatus: "interrupted by signal", Times: 1},
+			says: []string{"step ceph-osds", "UPID:", "cephcreateosd", "interrupted by signal"}, code: engine.ExitPartial, log: "TASK ERROR"},
 		{name: "not allowed", rule: &pvefake.Rule{Method: "POST", Path: "/storage", Status: 403, Reason: "Permission check failed (/storage, Datastore.Allocate)"},
 			says: []string{"step storages: storage/vm-storage", "403", "Datastore.Allocate"}, code: engine.ExitPartial},
 		{name: "not understood", rule: &pvefake.Rule{Method: "POST", Path: "/cluster/backup", Status: 400, Body: `{"data":null,"errors":{"schedule":"invalid format"}}`},
@@ -88,17 +93,27 @@ func faults() []fault {
 			fault{name: "reply lost of " + p.method + " " + p.path, rule: &pvefake.Rule{Method: p.method, Path: p.path, LoseReply: true, Times: 1}},
 			fault{name: "closed before " + p.method + " " + p.path, rule: &pvefake.Rule{Method: p.method, Path: p.path, CloseBefore: true, Times: 1}})
 	}
-	for name, r := range map[string]pvefake.Rule{
-		"596": {Status: 596, Reason: "Connection timed out"}, "599": {Status: 599}, "595 with data null": {Status: 595, Body: `{"data":null}`},
-		"no quorum": {Status: 500, Reason: "cluster not ready - no quorum?"}, "cfs lock": {Status: 500, Reason: "error with cfs lock 'file-storage_cfg': got lock request timeout"},
-		"lock file":   {Status: 500, Reason: "can't lock file '/var/lock/pve-manager/pve-x.lock' - got timeout"},
-		"digest":      {Status: 500, Reason: "detected modified configuration - file changed by other user? Try again."},
-		"bad gateway": {Status: 502},
+	for _, r := range []struct {
+		name string
+		rule pvefake.Rule
+	}{
+		{"595 no route", pvefake.Rule{Status: 595, Reason: "No route to host"}},
+		{"595 with data null", pvefake.Rule{Status: 595, Body: `{"data":null}`}},
+		{"596 timed out", pvefake.Rule{Status: 596, Reason: "Connection timed out"}},
+		{"596 broken pipe", pvefake.Rule{Status: 596, Reason: "Broken pipe"}},
+		{"599", pvefake.Rule{Status: 599}},
+		{"no quorum", pvefake.Rule{Status: 500, Reason: "cluster not ready - no quorum?"}},
+		{"cfs lock", pvefake.Rule{Status: 500, Reason: "error with cfs lock 'file-storage_cfg': got lock request timeout"}},
+		{"cfs without quorum", pvefake.Rule{Status: 500, Reason: "error with cfs lock 'file-user_cfg': no quorum!"}},
+		{"lock file", pvefake.Rule{Status: 500, Reason: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"}},
+		{"digest", pvefake.Rule{Status: 500, Reason: "detected modified configuration - file changed by other user? Try again."}},
+		{"ticket", pvefake.Rule{Status: 401, Reason: "permission denied - invalid PVE ticket", Times: 1}}, // refused twice is refused
+		{"bad gateway", pvefake.Rule{Status: 502}},
 	} {
 		for _, at := range [][2]string{{"GET", "/version"}, {"GET", "/cluster/status"}, {"GET", "/nodes/*/ceph/mon"}, {"POST", "/nodes/*/ceph/pool"}, {"PUT", "/cluster/options"}} {
-			rule := r
-			rule.Method, rule.Path, rule.Times = at[0], at[1], 2
-			all = append(all, fault{name: fmt.Sprintf("%s twice at %s %s", name, at[0], at[1]), rule: &rule})
+			rule := r.rule
+			rule.Method, rule.Path, rule.Times = at[0], at[1], max(rule.Times, 2-rule.Times)
+			all = append(all, fault{name: fmt.Sprintf("%s at %s %s", r.name, at[0], at[1]), rule: &rule})
 		}
 	}
 	return all
@@ -141,17 +156,23 @@ func TestFaultsAreToldAndTheNextApplyGoesOn(t *testing.T) {
 			}
 			w.Change = nil
 			apply(t, w)
-			if second := apply(t, w); second.Writes > 0 {
-				t.Errorf("afterwards %d writes", second.Writes)
-			}
-			have, err := w.end(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := want.Diff(have); len(d) > 0 {
-				t.Errorf("another cluster came of it:\n%s", strings.Join(d, "\n"))
-			}
+			converged(t, w, want)
 		})
+	}
+}
+
+// converged demands that nothing is left to do, and that the cluster is the one of a calm run.
+func converged(t *testing.T, w *World, want State) {
+	t.Helper()
+	if second := apply(t, w); second.Writes > 0 {
+		t.Errorf("afterwards %d writes", second.Writes)
+	}
+	have, err := w.end(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := want.Diff(have); len(d) > 0 {
+		t.Errorf("another cluster came of it:\n%s", strings.Join(d, "\n"))
 	}
 }
 

@@ -19,7 +19,7 @@ func TestTheHomelabPassesPreflightBeforeAndAfter(t *testing.T) {
 			s, _, _ := newSession(t, w, session.FormatText)
 			var found bytes.Buffer
 			// Its Ceph release is out of support from some day on: that is not what this test is about.
-			s.Preflight = session.Checks(w.Spec, &found, w.Fake.Now, 4, []string{"CephVersion"})
+			s.Preflight = session.Checks(w.Spec, w.Here(), &found, w.Fake.Now, 4, []string{"CephVersion"})
 			for _, when := range []string{"before", "after"} {
 				found.Reset()
 				if code, err := s.Apply(t.Context(), nil); code != engine.ExitOK {
@@ -63,7 +63,7 @@ func TestEveryCommandOfPreflightIsKnownAsARead(t *testing.T) {
 	defer fleet.Close()
 	var refused []string
 	var found bytes.Buffer
-	if err := session.Checks(w.Spec, &found, w.Fake.Now, 4, []string{"all"})(t.Context(), allReads{fleet, &refused}); err != nil {
+	if err := session.Checks(w.Spec, w.Here(), &found, w.Fake.Now, 4, []string{"all"})(t.Context(), allReads{fleet, &refused}); err != nil {
 		t.Fatal(err)
 	}
 	if len(refused) > 0 {

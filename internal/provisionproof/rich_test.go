@@ -1,6 +1,7 @@
 package provisionproof
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -55,6 +56,9 @@ func TestEverythingAFileCanSayIsMadeOnce(t *testing.T) {
 			w := richWorld(t, v)
 			run := apply(t, w)
 			t.Logf("%d changes, %d writes", run.Result.Changed, run.Writes)
+			if planned := run.Result.Plan.Writes(); planned != run.Result.Changed {
+				t.Errorf("%d changes were planned, %d made", planned, run.Result.Changed)
+			}
 			if second := apply(t, w); second.Writes > 0 {
 				t.Errorf("a second apply made %d writes", second.Writes)
 			}
@@ -89,6 +93,37 @@ func TestKilledAnywhereAFileThatSaysMoreConvergesToo(t *testing.T) {
 			t.Log(r)
 			for _, f := range r.Failures {
 				t.Error(f)
+			}
+		})
+	}
+}
+
+// withIPv6 gives the storage network of the home lab addresses of IPv6.
+func withIPv6(c *spec.Cluster) {
+	s := &c.Spec
+	net := s.Networks["storage"]
+	net.CIDR = netip.MustParsePrefix("fd00:100::/64")
+	s.Networks["storage"] = net
+	for i := range s.Nodes {
+		nic := s.Nodes[i].NICs["storage"]
+		nic.Address = netip.MustParseAddr(fmt.Sprintf("fd00:100::1%d", i+1))
+		s.Nodes[i].NICs["storage"] = nic
+	}
+}
+
+func TestAStorageNetworkMayBeOfIPv6(t *testing.T) {
+	for _, v := range versions {
+		t.Run(string(v), func(t *testing.T) {
+			w := newWorld(t, v)
+			withIPv6(w.Spec)
+			apply(t, w)
+			if second := apply(t, w); second.Writes > 0 {
+				t.Errorf("a second apply made %d writes", second.Writes)
+			}
+			for _, c := range report(t, w).Checks {
+				if c.Result != "ok" {
+					t.Errorf("verify: %s: %s", c.Name, c.Found)
+				}
 			}
 		})
 	}

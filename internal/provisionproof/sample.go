@@ -61,5 +61,5 @@ func NewWorld(c *spec.Cluster, v pvefake.Version, more ...func(*pvefake.Options)
 	if err != nil {
 		return nil, err
 	}
-	return &World{Fake: fake, Spec: c, Files: NewMemFiles(), Pins: pins, Parallel: 1}, nil
+	return &World{Fake: fake, Spec: c, Files: NewMemFiles(), Program: standIn, Pins: pins, Parallel: 1}, nil
 }

@@ -1,13 +1,16 @@
 package provisionproof
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/quorate/quorate/internal/pvefake"
 	"github.com/quorate/quorate/provision/spec"
+	"github.com/quorate/quorate/provision/transport"
 )
 
 // big makes the home lab one of 20 nodes with 10 disks each.
@@ -33,6 +36,37 @@ func big(t *testing.T) *spec.Cluster {
 	return c
 }
 
+// inFlight counts writes that are under way at the same time.
+type inFlight struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (f *inFlight) add(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.now += n
+	f.most = max(f.most, f.now)
+}
+
+type bounded struct {
+	transport.Set
+	flight *inFlight
+}
+
+func (b bounded) API(node string) transport.API { return boundedAPI{b.Set.API(node), b.flight} }
+
+type boundedAPI struct {
+	transport.API
+	flight *inFlight
+}
+
+func (b boundedAPI) Post(ctx context.Context, path string, p transport.Params, out any) error {
+	b.flight.add(1)
+	defer b.flight.add(-1)
+	return b.API.Post(ctx, path, p, out)
+}
+
 func TestTwentyNodesWith200OSDsArePlannedInSeconds(t *testing.T) {
 	w, err := NewWorld(big(t), pvefake.V92)
 	if err != nil {
@@ -49,8 +83,14 @@ func TestTwentyNodesWith200OSDsArePlannedInSeconds(t *testing.T) {
 	if limit := 5 * time.Second; planned > limit && !raceEnabled {
 		t.Errorf("planned in %s, want less than %s", planned, limit)
 	}
+	flight := &inFlight{}
+	w.Wrap = func(s transport.Set) transport.Set { return bounded{s, flight} }
 	began = time.Now()
 	run := apply(t, w)
+	w.Wrap = nil
+	if flight.most > w.Parallel || flight.most < 2 {
+		t.Errorf("up to %d changes at the same time, want several and at most %d", flight.most, w.Parallel)
+	}
 	t.Logf("planned %d changes in %s; applied in %s (%s of the cluster's time) with %d requests",
 		p.Writes(), planned.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), run.Result.Took, run.Requests)
 	if second := apply(t, w); second.Writes > 0 {

@@ -1,10 +1,12 @@
 package provisionproof
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -12,6 +14,8 @@ import (
 	"github.com/quorate/quorate/internal/pvefake"
 	"github.com/quorate/quorate/internal/source/pve"
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/program"
+	"github.com/quorate/quorate/provision/session"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/steps"
 	"github.com/quorate/quorate/provision/transport"
@@ -29,12 +33,19 @@ type World struct {
 	Fake  *pvefake.Cluster
 	Spec  *spec.Cluster
 	Files *MemFiles
-	Pins  *transport.Pins
+	// Program is what the nodes get as their exporter; NewWorld has a small one that says of itself what a
+	// real one says.
+	Program program.Source
+	Pins    *transport.Pins
 
 	// Target is engine.Options.Target.
 	Target []engine.ID
 	// BySSH uses pvesh instead of the API.
 	BySSH bool
+	// Timeout of one request; default 20 s.
+	Timeout time.Duration
+	// Log is of the connections; nil is nowhere.
+	Log *slog.Logger
 	// Parallel is engine.Options.Parallel.
 	Parallel int
 	// Wrap, when not nil, stands between the steps and the nodes.
@@ -83,6 +94,14 @@ func (resolver) Prompt(context.Context, string) (string, error) {
 	return "", errors.New("nobody is here")
 }
 
+// standIn is a program that can be copied in no time.
+func standIn() (program.Program, error) {
+	return program.Program{Path: "/usr/bin/quorate", OS: "linux", Arch: "amd64", Cgo: true, Data: []byte("\x7fELF of quorate")}, nil
+}
+
+// Here is the operator's machine as the checks see it.
+func (w *World) Here() session.Here { return session.Here{Program: w.Program, Files: w.Files} }
+
 // Resolver knows the secrets of the file.
 func (w *World) Resolver() spec.Resolver { return resolver{} }
 
@@ -102,7 +121,7 @@ func (w *World) Fleet() (*transport.Fleet, error) {
 	}
 	return transport.NewFleet(transport.Config{
 		Hosts: hosts, Via: via, User: "root@pam", Password: pve.NewSecret(RootPassword), Pin: transport.PinFirstUse, Pins: w.Pins,
-		SSH: transport.SSHConfig{User: "root", Password: RootPassword}, Now: w.Fake.Now, Timeout: 20 * time.Second,
+		SSH: transport.SSHConfig{User: "root", Password: RootPassword}, Now: w.Fake.Now, Timeout: cmp.Or(w.Timeout, 20*time.Second), Log: w.Log,
 	})
 }
 
@@ -112,7 +131,7 @@ func (w *World) env(nodes transport.Set, redact *engine.Redactor) *steps.Env {
 		nodes = w.Wrap(nodes)
 	}
 	e := &steps.Env{
-		Spec: w.Spec, Nodes: nodes, Clock: w.Clock(), Files: w.Files, Hide: redact.Add, BySSH: w.BySSH,
+		Spec: w.Spec, Nodes: nodes, Clock: w.Clock(), Files: w.Files, Program: w.Program, Hide: redact.Add, BySSH: w.BySSH,
 		Secret: func(ctx context.Context, s spec.Secret) (string, error) { return s.Resolve(ctx, resolver{}) },
 	}
 	if w.Change != nil {

@@ -23,10 +23,10 @@ func cephGuard(f func(*call) any) handler {
 func cephHandlers() map[string]handler {
 	const base = "GET /nodes/{node}/ceph/"
 	return map[string]handler{
-		"GET /cluster/ceph/status":    cephGuard(cephStatus),
+		"GET /cluster/ceph/status":    cephGuardStatus,
 		"GET /cluster/ceph/metadata":  cephGuard(cephMetadata),
 		"GET /cluster/ceph/flags":     cephGuard(cephFlags),
-		base + "status":               cephGuard(cephStatus),
+		base + "status":               cephGuardStatus,
 		base + "osd":                  cephGuard(cephOSDs),
 		base + "osd/{osdid}/metadata": cephOSDMetadata,
 		base + "mon":                  cephMons,

@@ -47,9 +47,11 @@ type cephOSD struct {
 	class string
 	in    bool
 	since time.Time // it is up from then on
+	// stopped is its service, by systemctl; the node's next boot starts it.
+	stopped bool
 }
 
-func (o *cephOSD) up() bool { return o.n.up && !o.since.After(o.n.c.now) }
+func (o *cephOSD) up() bool { return o.n.up && !o.stopped && !o.since.After(o.n.c.now) }
 
 type cephPool struct {
 	id, size, minSize, pgs  int
@@ -59,6 +61,7 @@ type cephPool struct {
 	targetSize, targetRatio string
 	needs                   int // hosts a PG of it wants
 	since                   time.Time
+	healed                  time.Time        // copies are missing until then, though all OSDs are up
 	images                  map[string]int64 // bytes by name
 }
 
@@ -177,8 +180,10 @@ func (s *cephState) state(p *cephPool, now time.Time) string {
 		return "undersized+degraded+peered"
 	case now.Sub(p.since) < settleTime:
 		return "creating+peering"
-	case hosts < p.needs:
+	case hosts < p.needs, slices.ContainsFunc(s.osds, func(o *cephOSD) bool { return o.in && !o.up() }):
 		return "active+undersized+degraded"
+	case now.Before(p.healed):
+		return "active+recovering+degraded"
 	}
 	return "active+clean"
 }

@@ -348,9 +348,13 @@ func cephMons(q *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	inQuorum, err := q.c.monQuorum()
+	if err != nil {
+		return nil, err
+	}
 	rows := list{}
 	for i, m := range s.mons {
-		rows = append(rows, with(q.daemonRow(m, 6789), obj{"rank": i, "quorum": bit(m.runs()), "addr": addrPort(m.addr, 6789)}))
+		rows = append(rows, with(q.daemonRow(m, 6789), obj{"rank": i, "quorum": bit(inQuorum(m)), "addr": addrPort(m.addr, 6789)}))
 	}
 	return rows, nil
 }

@@ -238,6 +238,9 @@ func (c *Cluster) list(n *node, nodeID, votes int, links map[int]string) string 
 	if nodeID == 0 {
 		nodeID = c.freeNodeID()
 	}
+	for _, m := range c.members() {
+		m.expected = 0 // corosync reads the nodelist again
+	}
 	n.listed, n.listedAt, n.nodeID, n.votes, n.links = true, c.now, nodeID, votes, links
 	c.confVersion++
 	return ""
@@ -256,6 +259,9 @@ func configDeleteNode(q *call) (any, error) {
 		return nil, fail(500, "Node/IP: "+q.str("node")+" is not a known host of the cluster.")
 	case n == q.n:
 		return nil, fail(500, "Cannot delete myself from cluster!")
+	}
+	for _, m := range c.members() {
+		m.expected = 0 // corosync reads the nodelist again
 	}
 	n.stale = n.up // its corosync.conf and authkey are left there
 	c.makeAlone(n)

@@ -34,18 +34,19 @@
 // root logs in with Options.RootPassword or one of Options.SSHKeys. Served are (sshcommands.go and its
 // neighbours; the rest of the line is free unless said):
 //
-//	true, uname [-r|-a], hostname [-f|--ip-address], date [+%s.%N], timedatectl show, chronyc tracking, pveversion,
-//	lsmod, ping, dpkg-query, lsblk, blkid DEV, readlink -f PATH
-//	cat, test -e, test -f, stat -c %a, cp, mv, rm -f, mkdir -p; install -m MODE /dev/stdin PATH
+//	true, uname [-r|-m|-a], hostname [-f|--ip-address], date [+%s.%N], timedatectl show, chronyc tracking, pveversion,
+//	lsmod, ls /boot, ping, dpkg-query, dpkg-deb -f FILE FIELD, lsblk, blkid DEV, readlink -f PATH
+//	cat, sha256sum, test -e, test -f, stat -c %a, cp, mv, rm -f, mkdir -p; install -m MODE /dev/stdin PATH
 //	bash -c 'if test -e "$0" …' PATH; bash -c '… /dev/tcp/$0/$1 …' HOST PORT; bash -c '… /sys/class/net/… ' _ CARD…
-//	systemctl is-active|show|start|stop|restart|reload|enable|disable|daemon-reload|reboot|poweroff, reboot, poweroff
+//	systemctl is-active|show|start|stop|restart|reload|enable|reenable|disable|daemon-reload|reboot|poweroff, reboot, poweroff
 //	systemd-run --unit=NAME --on-active=SECONDS … 'cp … && ifreload -a'; ifreload -a; pmxcfs -l; killall pmxcfs
-//	apt-get -y install|dist-upgrade, update (also behind env VAR=…); echo b > /proc/sysrq-trigger
+//	apt-get --simulate dist-upgrade, dpkg --force-confold --configure -a
+//	apt-get -y install|dist-upgrade, update (also behind env VAR=…), PROGRAM --version of one that was put there; echo b > /proc/sysrq-trigger
 //	pveceph install --repository R --version V (wants "yes" on stdin), pvesh get|create|set|delete,
-//	pvecm status|add --use_ssh|delnode|qdevice setup|qdevice remove
+//	pvecm status|expected N|add --use_ssh|delnode|qdevice setup|qdevice remove
 //	ha-manager status, ha-manager crm-command node-maintenance enable|disable NODE
 //	ceph config set|rm|get|dump, ceph auth get-or-create|get|get-key, ceph status|-s|health|--version,
-//	ceph osd crush rule create-replicated, ceph osd pool set; rbd ls, rbd export POOL/IMAGE - | sha256sum
+//	ceph osd crush rule create-replicated, ceph osd pool set, ceph osd ok-to-stop; rbd ls, rbd export POOL/IMAGE - | sha256sum
 //
 // Any other command ends with 127 and is remembered (Cluster.SSHErrors). Commands have no duration
 // except pvesh and pvecm add, which move the virtual clock until their task has ended.
@@ -54,8 +55,13 @@
 //
 // Inject makes requests, tasks and commands fail (Rule); CrashAfter loses the reply of the k-th request
 // after its effect; SilenceJoiner, ExpireTickets, SetServerOnline, SetDisk (an OSD that cannot be made),
-// SetLock, Partition and SetNodeDown are faults of the state itself. Options.Perform hands the work of
-// tasks to real daemons.
+// SetLock, StayDown (a boot that does not end), Partition and SetNodeDown are faults of the state itself.
+//
+// # Real daemons behind it
+//
+// Options.Perform hands the work of tasks to real daemons, Options.PerformCommand the commands of Ceph that
+// come over SSH, and Options.CephStatus tells what a real Ceph says of itself (outside.go). What the fake
+// would refuse it refuses without asking them.
 //
 // The timings are those measured on a PVE 9.2 cluster; where a number is from a source file of
 // Proxmox the constant names it.

@@ -49,6 +49,8 @@ func encodeTo(b *bytes.Buffer, v any) {
 		b.WriteString(strconv.FormatBool(t))
 	case string:
 		encodeString(b, t)
+	case json.RawMessage:
+		b.Write(t)
 	default:
 		panic(fmt.Sprintf("pvefake: cannot encode %T", v))
 	}

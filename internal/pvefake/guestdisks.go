@@ -8,17 +8,40 @@ import (
 	"strings"
 )
 
+// newVolume reads a disk that is asked for as "STORAGE:GiB,option=value"; ok is false for one that is there already.
+func newVolume(value string) (store string, gib float64, options string, ok bool) {
+	file, options, _ := strings.Cut(value, ",")
+	store, what, ok := strings.Cut(strings.TrimPrefix(file, "file="), ":")
+	gib, err := strconv.ParseFloat(what, 64)
+	return store, gib, options, ok && err == nil
+}
+
+// newImages are those that allocate will make in RBD.
+func (q *call) newImages(g *guestConf, asked map[string]string) []Image {
+	var out []Image
+	conf := maps.Clone(asked)
+	for _, key := range slices.Sorted(maps.Keys(conf)) {
+		store, gib, options, ok := newVolume(conf[key])
+		s := q.storageByID(store)
+		if !ok || !diskKeyRE.MatchString(key) || s == nil || s.typ != "rbd" || properties(options, "")["import-from"] != "" {
+			continue
+		}
+		name := q.volumeName(s, g, conf, "raw")
+		conf[key] = store + ":" + name
+		out = append(out, Image{Pool: s.poolName(), Name: name, Bytes: int64(gib * (1 << 30))})
+	}
+	return out
+}
+
 // allocate makes the volumes that a configuration asks for as "STORAGE:GiB", and writes their names.
 func (q *call) allocate(g *guestConf, conf map[string]string, t *task) string {
 	for _, key := range slices.Sorted(maps.Keys(conf)) {
 		if !diskKeyRE.MatchString(key) {
 			continue
 		}
-		file, options, _ := strings.Cut(conf[key], ",")
-		store, what, ok := strings.Cut(strings.TrimPrefix(file, "file="), ":")
-		size, err := strconv.ParseFloat(what, 64)
-		if !ok || err != nil {
-			continue // a volume that is there already
+		store, size, options, ok := newVolume(conf[key])
+		if !ok {
+			continue
 		}
 		s := q.storageByID(store)
 		opts := properties(options, "")

@@ -96,7 +96,7 @@ func guestCreate(q *call) (any, error) {
 	g.version = f.version
 	f.guests[id] = g
 	start := q.flag("start")
-	t := q.n.startTask("qmcreate", strconv.Itoa(id), q.id.name(), 2*time.Second, func(t *task) string {
+	t := q.n.perform("qmcreate", strconv.Itoa(id), q, 2*time.Second, func(t *task) string {
 		if e := q.allocate(g, conf, t); e != "" {
 			delete(f.guests, id)
 			return fmt.Sprintf("unable to create VM %d - %s", id, e)
@@ -113,7 +113,7 @@ func guestCreate(q *call) (any, error) {
 			q.c.startProcess(g)
 		}
 		return "OK"
-	})
+	}, q.newImages(g, conf)...)
 	t.abort = func(string) { delete(f.guests, id) }
 	return t.upid(), nil
 }

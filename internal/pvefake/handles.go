@@ -55,3 +55,35 @@ func (c *Cluster) HasCeph() bool {
 	defer c.mu.Unlock()
 	return c.ceph != nil
 }
+
+// nodeNames are those of the nodes that fit.
+func (c *Cluster) nodeNames(fits func(*node) bool) (names []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		if fits(n) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// DownNodes lists the nodes without power.
+func (c *Cluster) DownNodes() []string { return c.nodeNames(func(n *node) bool { return !n.up }) }
+
+// QuorateNodes lists the nodes that see quorum.
+func (c *Cluster) QuorateNodes() []string {
+	return c.nodeNames(func(n *node) bool { return n.up && n.quorate })
+}
+
+// CephFlags lists the OSD flags that are set.
+func (c *Cluster) CephFlags() (set []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, f := range sortedKeys(c.ceph.flags) {
+		if c.ceph.flags[f] {
+			set = append(set, f)
+		}
+	}
+	return set
+}

@@ -54,12 +54,13 @@ func configJoinCluster(q *call) (any, error) {
 		j.member, said, status = c.askMember(n, host, password, fp)
 		log = append(log, said...)
 	}
-	t := n.perform("clusterjoin", "", q, time.Second, nil)
-	t.log = append(t.log, log...)
 	if status != "" {
-		t.finish = func(*task) string { return status }
+		t := n.startTask("clusterjoin", "", q.id.name(), time.Second, func(*task) string { return status })
+		t.log = append(t.log, log...)
 		return t.upid(), nil
 	}
+	t := n.perform("clusterjoin", "", q, time.Second, nil)
+	t.log = append(t.log, log...)
 	j.t = t
 	switch {
 	case t.live || c.held[t.typ]: // somebody does it on real daemons, or lets it end

@@ -227,6 +227,10 @@ func (c *Cluster) migrate(from, to *node, g *guestConf, user string, done func(s
 		done(status)
 		return status
 	})
+	t.log = append(t.log, logTime(c.now)+fmt.Sprintf("starting migration of %s %d to node '%s' (%s)", g.kind(), g.vmid, to.name, to.ip))
+	if online && !g.lxc {
+		t.log = append(t.log, logTime(c.now)+fmt.Sprintf("migration active, transferred %.1f MiB of %.1f MiB VM-state, 64.0 MiB/s", 16.0, float64(g.maxMem())/(1<<20)))
+	}
 	t.abort = func(status string) {
 		c.setConf(g, "lock", "") // a failed migration leaves the guest where it was, and unlocked
 		done(status)
@@ -242,11 +246,19 @@ func (c *Cluster) finishMigration(t *task, from, to *node, g *guestConf, online 
 	c.move(g, to)
 	if online {
 		c.run[g.vmid].node = to
-		t.log = append(t.log, "migration active, transferring vm state", "average migration speed: 64.0 MiB/s - downtime 12 ms")
 	}
-	t.log = append(t.log, "migration finished successfully")
+	if online && !g.lxc {
+		t.log = append(t.log, logTime(c.now)+"average migration speed: 64.0 MiB/s - downtime 12 ms")
+		if c.opt.Version != V84 { // since 2025-04
+			t.log = append(t.log, logTime(c.now)+fmt.Sprintf("migration completed, transferred %.1f MiB VM-state", float64(g.maxMem())/(2<<20)))
+		}
+	}
+	t.log = append(t.log, logTime(c.now)+"migration finished successfully")
 	return "OK"
 }
+
+// logTime begins each line of a migration's log.
+func logTime(t time.Time) string { return t.Format(time.DateTime) + " " }
 
 // noTunnel is what a migration says that cannot reach its target, or finds no address there in the network
 // it should use.

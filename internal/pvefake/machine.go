@@ -66,10 +66,15 @@ type machine struct {
 	machineID          string
 	files              map[string]nodeFile
 	upgraded           bool
-	kept               []iface         // the copy of /etc/network/interfaces
-	timers             map[string]int  // of systemd-run, by unit
-	enabled            map[string]bool // units beside those of every node
-	wiped              []string        // devices, in the order of their wiping
+	updates            []Update          // SetUpdates; nil: nobody said
+	kernel             string            // that runs; "": the usual one
+	kernels            []string          // that came with updates
+	stuck              bool              // StayDown
+	kept               []iface           // the copy of /etc/network/interfaces
+	timers             map[string]int    // of systemd-run, by unit
+	enabled            map[string]bool   // units beside those of every node
+	started            map[string]string // what a unit ran when it was last started, by unit
+	wiped              []string          // devices, in the order of their wiping
 }
 
 type nodeFile struct {
@@ -99,7 +104,7 @@ func (d *disk) byID() string {
 
 func (c *Cluster) newMachine(i int, n *node) *machine {
 	if len(c.opt.Machines) == 0 && !c.opt.Standalone {
-		m := &machine{recorded: true, dns: [3]string{"127.0.0.53"}, timezone: "UTC", files: map[string]nodeFile{}, machineID: fmt.Sprintf("%032x", i+1), timers: map[string]int{}, enabled: map[string]bool{}}
+		m := &machine{recorded: true, dns: [3]string{"127.0.0.53"}, timezone: "UTC", files: map[string]nodeFile{}, machineID: fmt.Sprintf("%032x", i+1), timers: map[string]int{}, enabled: map[string]bool{}, started: map[string]string{}}
 		m.interfaces = []iface{bridge("vmbr0", n.ip.String()+"/24", "")}
 		return m
 	}
@@ -110,7 +115,7 @@ func (c *Cluster) newMachine(i int, n *node) *machine {
 	spec.fill(i)
 	m := &machine{
 		spec: spec, search: "lab", dns: [3]string{"192.0.2.53"}, timezone: "Etc/UTC", machineID: spec.MachineID, repos: map[string]bool{"enterprise": true},
-		files: map[string]nodeFile{}, timers: map[string]int{}, enabled: map[string]bool{}, hosts: fmt.Sprintf("127.0.0.1 localhost\n%s %s.lab %s\n", n.ip, n.name, n.name),
+		files: map[string]nodeFile{}, timers: map[string]int{}, enabled: map[string]bool{}, started: map[string]string{}, hosts: fmt.Sprintf("127.0.0.1 localhost\n%s %s.lab %s\n", n.ip, n.name, n.name),
 	}
 	m.cephRelease = spec.Ceph
 	m.files[haDefaults] = nodeFile{"0644", "# select watchdog module (default is softdog)\n#WATCHDOG_MODULE=ipmi_watchdog\n"}
@@ -167,8 +172,10 @@ func (s *Machine) fill(i int) {
 func (n *node) addresses() []string {
 	var out []string
 	for _, f := range n.box.interfaces {
-		if a := f.cidr(); a != "" {
-			out = append(out, a)
+		for _, a := range []string{f.cidr(), f.fields["cidr6"]} {
+			if a != "" {
+				out = append(out, a)
+			}
 		}
 	}
 	return out

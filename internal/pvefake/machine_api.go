@@ -96,7 +96,7 @@ func nodeCommand(q *call) (any, error) {
 	return nil, nil
 }
 
-// bootTime is how long a machine is away when it boots.
+// bootTime is how long a machine is away when it boots, unless Options.BootTime says otherwise.
 const bootTime = 60 * time.Second
 
 // goDown cuts the power; a reboot brings it back.
@@ -106,8 +106,8 @@ func (n *node) goDown(reboot bool) {
 	}
 	n.c.powerOff(n)
 	if reboot {
-		n.c.later(bootTime, func() {
-			if n.up {
+		n.c.later(n.c.opt.BootTime, func() {
+			if n.up || n.box.stuck {
 				return
 			}
 			n.box.activate()
@@ -249,9 +249,9 @@ func aptVersions(q *call) (any, error) {
 		row := q.n.packageRow(name, pkgs[name])
 		switch name {
 		case "proxmox-ve":
-			row["RunningKernel"] = kernel
+			row["RunningKernel"] = q.n.kernel()
 		case "pve-manager":
-			row["ManagerVersion"], row["RunningKernel"] = pkgs[name]+"/"+q.n.c.opt.Version.repo(), kernel
+			row["ManagerVersion"], row["RunningKernel"] = pkgs[name]+"/"+q.n.c.opt.Version.repo(), q.n.kernel()
 		}
 		rows = append(rows, row)
 	}
@@ -262,9 +262,9 @@ func (v Version) repo() string { _, _, repo := v.release(); return repo }
 
 func aptUpdates(q *call) (any, error) {
 	rows := list{}
-	if !q.n.box.upgraded && !q.n.box.recorded {
-		row := q.n.packageRow("pve-docs", "9.2.2")
-		row["OldVersion"] = "9.2.1"
+	for _, u := range q.n.updates() {
+		row := q.n.packageRow(u.Package, u.To)
+		row["OldVersion"] = u.From
 		rows = append(rows, row)
 	}
 	return rows, nil

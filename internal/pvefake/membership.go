@@ -92,6 +92,9 @@ func (n *node) majority(members map[int]bool) bool {
 	if n.c.qdevice != "" { // the qnetd host stays reachable, and sides with whom it hears
 		have, all = have+1, all+1
 	}
+	if n.expected > 0 && n.expected < all { // no less than there are
+		all = max(n.expected, have)
+	}
 	return 2*have > all
 }
 

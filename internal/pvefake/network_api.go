@@ -59,6 +59,9 @@ func (f iface) row(priority int, withName bool) obj {
 	if f.cidr() != "" {
 		row["method"] = "static"
 	}
+	if f.fields["cidr6"] != "" {
+		row["method6"], row["families"] = "static", list{"inet", "inet6"}
+	}
 	for k, v := range f.fields {
 		row[k] = v
 		if n, err := strconv.Atoi(v); err == nil && (k == "autostart" || k == "bridge_fd" || k == "bridge_vlan_aware") {

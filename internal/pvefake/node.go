@@ -27,11 +27,14 @@ type node struct {
 	locked   bool           // it is joining: nobody can log in
 	silent   bool           // SilenceJoiner
 	stale    bool           // a failed join left corosync.conf and authkey
+	expected int            // votes, as somebody told it; 0: those of corosync.conf
 
 	up      bool // powered and on the network
 	apiDown bool // corosync runs, PVE's daemons do not
 	booted  time.Time
-	group   int // partition; nodes of one group hear each other
+	group   int   // partition; nodes of one group hear each other
+	cut     bool  // rules of a rehearsal drop what corosync sends, on all links
+	cutLink []int // or on some
 
 	// The view corosync gives this node, and since when.
 	members   map[int]bool

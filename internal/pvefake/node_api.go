@@ -43,8 +43,8 @@ func nodeStatus(q *call) (any, error) {
 		"cpu": n.cpu, "wait": 0, "idle": 0, "uptime": n.uptime, "pveversion": "pve-manager/" + v + "/" + repo,
 		"loadavg": list{fmt.Sprintf("%.2f", n.load), fmt.Sprintf("%.2f", n.load*0.9), fmt.Sprintf("%.2f", n.load*0.8)},
 		"memory":  memory, "rootfs": root, "swap": obj{"total": 0, "used": 0, "free": 0}, "ksm": obj{"shared": 0},
-		"boot-info": obj{"mode": "legacy-bios"}, "kversion": "Linux " + kernel + " #1 SMP PREEMPT_DYNAMIC",
-		"current-kernel": obj{"sysname": "Linux", "release": kernel, "version": "#1 SMP PREEMPT_DYNAMIC", "machine": "x86_64"},
+		"boot-info": obj{"mode": "legacy-bios"}, "kversion": "Linux " + q.n.kernel() + " #1 SMP PREEMPT_DYNAMIC",
+		"current-kernel": obj{"sysname": "Linux", "release": q.n.kernel(), "version": "#1 SMP PREEMPT_DYNAMIC", "machine": "x86_64"},
 		"cpuinfo": obj{
 			"cpus": n.maxcpu, "cores": n.maxcpu, "sockets": 1, "hvm": "1", "mhz": "2000.000", "model": "Fake CPU", "vendor": "GenuineIntel",
 			"family": "6", "flags": "fpu vme sse2 vmx", "user_hz": 100,

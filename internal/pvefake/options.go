@@ -39,6 +39,8 @@ type Options struct {
 	// HAPace is how many times faster the HA manager works: its rounds, its delay before fencing and its
 	// locks. 0 and 1 are as in reality, more than 10 is no faster, because the clock ticks in seconds.
 	HAPace int
+	// BootTime is how long a machine is away that reboots or is reset; default 60 s.
+	BootTime time.Duration
 	// MigrationTime is how long a guest's migration task runs; default 8 s.
 	MigrationTime time.Duration
 	// Migrate is told of a migration that the API or the HA manager begins for a running VM whose process
@@ -56,25 +58,22 @@ type Options struct {
 	// SSHKeys let root in at the nodes' SSH servers beside RootPassword (Standalone has such servers).
 	SSHKeys []ssh.PublicKey
 	// Perform is told of work that somebody outside may do on real daemons: making a cluster, joining,
-	// a monitor, manager, OSD or pool. It is called with the cluster locked and must return at once;
-	// with true the task is left to it: it reports with LogTask and ends it with FinishTask, "" for
-	// success, whereupon the fake changes its own state.
+	// a monitor, manager, OSD or pool, a guest with its disks. It is called with the cluster locked and must
+	// return at once; with true the task is left to it: it reports with LogTask and ends it with FinishTask,
+	// "" for success, whereupon the fake changes its own state.
 	Perform func(Work) bool
+	// PerformCommand is given the commands of Ceph that arrive over SSH and that the fake would obey; with true
+	// its reply is the answer. It is called with the cluster locked, and until it returns all stands still.
+	PerformCommand func(CephCommand) (Reply, bool)
+	// CephStatus gives the JSON of "ceph status", for what the API says of that and of the monitors' quorum.
+	// It is called as PerformCommand is.
+	CephStatus func() ([]byte, error)
 	// Listen opens the socket of node i where it is not to be a loopback address of its own, and again
 	// whenever the node comes back. Addresses are then what the cluster says its nodes have.
 	Listen    func(i int) (net.Listener, error)
 	Addresses []net.IP
 	// Seed makes ids and fingerprints reproducible; key and array order stays random.
 	Seed uint64
-}
-
-// Work is a task of the API that Options.Perform may take over.
-type Work struct {
-	UPID   string
-	Type   string // of the task: clustercreate, clusterjoin, cephcreatemon, cephcreateosd, …
-	ID     string
-	Node   int               // that does it
-	Params map[string]string // of the request
 }
 
 // Guest is a VM or container as created by AddVM, AddCT or Options.Guests.
@@ -125,6 +124,7 @@ func (o *Options) fill() error {
 	setDefault(&o.ClusterName, "lab1")
 	setDefault(&o.RootPassword, "fake-root")
 	setDefault(&o.MigrationTime, 8*time.Second)
+	setDefault(&o.BootTime, bootTime)
 	setDefault(&o.Port, 8006)
 	if o.Start.IsZero() {
 		o.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -25,7 +25,7 @@ func (n *node) wants() map[int]bool {
 		return forced
 	}
 	for _, m := range n.mates() {
-		if m.up && m.group == n.group && !m.joining() {
+		if m.up && m.group == n.group && !m.joining() && (m == n || n.heard(m)) {
 			out[m.id] = true
 		}
 	}
@@ -142,6 +142,9 @@ func (c *Cluster) powerOn(n *node) error {
 		return err
 	}
 	n.up, n.booted, n.lostAt = true, c.now, c.now
+	n.mend()
+	n.bootKernel()
+	c.ceph.booted(n)
 	n.stats = nil
 	n.members = map[int]bool{n.id: true}
 	n.quorate = n.majority(n.members)

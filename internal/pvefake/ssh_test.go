@@ -76,6 +76,23 @@ func TestSSHServesTheCommandsOfAProvisionerAndNoOthers(t *testing.T) {
 		{"ceph before it is installed", "ceph config set osd osd_scrub_begin_hour 2", "", 127, "command not found"},
 		{"apt without -y", "env DEBIAN_FRONTEND=noninteractive apt-get install corosync-qdevice", "", 1, "Abort"},
 		{"apt", "env DEBIAN_FRONTEND=noninteractive apt-get -y -o Dpkg::Options::=--force-confold install corosync-qdevice", "", 0, ""},
+		{"a package nobody has", "env DEBIAN_FRONTEND=noninteractive apt-get -y install quorate", "", 100, "E: Unable to locate package quorate"},
+		{"a package that was not uploaded", "apt-get -y install /tmp/quorate.deb", "", 100, "E: Unsupported file /tmp/quorate.deb"},
+		{"sums of what is not there", "sha256sum /etc/nothing", "", 1, "sha256sum: /etc/nothing: No such file"},
+		{"a service that is not there", "systemctl is-active quorate", "", 3, "inactive"},
+		{"enabling it", "systemctl enable quorate", "", 1, "Failed to enable unit: Unit file quorate.service does not exist."},
+		{"starting it", "systemctl restart quorate", "", 5, "Unit quorate.service not found."},
+		{"stopping it", "systemctl stop quorate", "", 5, "Unit quorate.service not loaded."},
+		{"its unit", "install -D -m 0644 /dev/stdin /etc/systemd/system/quorate.service", "ExecStart=/usr/local/bin/quorate serve\n", 0, ""},
+		{"systemd reads it", "systemctl daemon-reload", "", 0, ""},
+		{"enabling starts nothing", "systemctl enable quorate", "", 0, ""},
+		{"it does not run yet", "systemctl is-active quorate", "", 3, "inactive"},
+		{"a unit without its program", "systemctl restart quorate", "", 1, "Job for quorate.service failed"},
+		{"its program", "install -D -m 0755 /dev/stdin /usr/local/bin/quorate", "abc", 0, ""},
+		{"the program's sum", "sha256sum /usr/local/bin/quorate", "", 0, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  /usr/local/bin/quorate"},
+		{"the program's version", "/usr/local/bin/quorate --version", "", 0, "quorate, version"},
+		{"starting all of it", "systemctl restart quorate", "", 0, ""},
+		{"it runs", "systemctl is-active quorate", "", 0, "active"},
 		{"maintenance of nobody", "ha-manager crm-command node-maintenance enable pve9", "", 255, "no such cluster node 'pve9'"},
 		{"qdevice without cluster", "pvecm qdevice setup 10.0.10.9", "", 255, "no quorum"},
 	}
@@ -156,4 +173,49 @@ func TestAResetOverSSHTakesTheNodeDownUntilItHasBooted(t *testing.T) {
 	if _, err := dialSSH(t, c, 2, "fake-root"); err != nil {
 		t.Errorf("after the boot: %v", err)
 	}
+}
+
+func TestSSHInstallsAPackageFromAFile(t *testing.T) {
+	c := fresh(t, V92)
+	deb, err := Deb("quorate", "1.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		command, stdin string
+		exit           int
+		says           string
+	}{
+		{"install -D -m 0644 /dev/stdin /tmp/quorate.deb", string(deb), 0, ""},
+		{"dpkg-deb -f /tmp/quorate.deb Version", "", 0, "1.2\n"},
+		{"dpkg-query -W quorate", "", 1, "no packages found matching quorate"},
+		{"apt-get -y install --reinstall /tmp/quorate.deb", "", 0, ""},
+		{`dpkg-query -W -f '${db:Status-Status} ${Version}\n' quorate`, "", 0, "installed 1.2\n"},
+		{"systemctl restart quorate", "", 0, ""},
+		{"systemctl is-active quorate", "", 0, "active"},
+		{"install -D -m 0644 /dev/stdin /tmp/other.deb", "PK", 0, ""},
+		{"dpkg-deb -f /tmp/other.deb Version", "", 2, "not a Debian format archive"},
+		{"apt-get -y install /tmp/other.deb", "", 100, "E: Invalid archive signature"},
+	} {
+		if exit, stdout, stderr := c.RunCommand(1, step.command, step.stdin); exit != step.exit || !strings.Contains(stdout+stderr, step.says) {
+			t.Errorf("%s: exit %d, %q %q; want %d and %q", step.command, exit, stdout, stderr, step.exit, step.says)
+		}
+	}
+	if runs, ok := c.Runs(1, "quorate"); !ok || runs != "1.2" {
+		t.Errorf("runs %q %t", runs, ok)
+	}
+}
+
+func FuzzDebControl(f *testing.F) {
+	deb, err := Deb("quorate", "1.2")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(deb))
+	f.Add("!<arch>\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if control, err := debControl(text); (err == nil) != (control != nil) {
+			t.Errorf("%v, %v", control, err)
+		}
+	})
 }

@@ -9,6 +9,30 @@ import (
 	"strings"
 )
 
+// cephCommands are those that may go to a real Ceph.
+func cephCommands() []sshCommand {
+	all := []sshCommand{
+		{"ceph config set", cephConfigSet},
+		{"ceph config rm", cephConfigRemove},
+		{"ceph config get", cephConfigGet},
+		{"ceph config dump", cephConfigDump},
+		{"ceph auth get-or-create", cephAuth},
+		{"ceph auth get", cephAuth},
+		{"ceph auth get-key", cephAuth},
+		{"ceph osd crush rule create-replicated", cephRuleCreate},
+		{"ceph osd ok-to-stop", cephOKToStop},
+		{"ceph osd pool set", cephPoolSetCommand},
+		{"ceph status", cephJSON(cephStatus)},
+		{"ceph -s", cephJSON(cephStatus)},
+		{"ceph health", cephHealthCommand},
+		{"rbd ls", rbdList},
+	}
+	for i, cmd := range all {
+		all[i].run = orOutside(cmd)
+	}
+	return all
+}
+
 // cephConfigSet is ceph config set WHO KEY VALUE.
 func cephConfigSet(v *invocation) output {
 	if out := v.n.cephFails(); out != nil {

@@ -11,7 +11,7 @@ import (
 
 // clusterCommands are those of Proxmox VE and Ceph.
 func clusterCommands() []sshCommand {
-	return []sshCommand{
+	all := []sshCommand{
 		{"pvesh get", pvesh(http.MethodGet)},
 		{"pvesh create", pvesh(http.MethodPost)},
 		{"pvesh set", pvesh(http.MethodPut)},
@@ -22,26 +22,15 @@ func clusterCommands() []sshCommand {
 		{"pvecm delnode", func(v *invocation) output {
 			return v.n.callAPI(http.MethodDelete, "/cluster/config/nodes/"+v.args[0], nil)
 		}},
+		{"pvecm expected", pvecmExpected},
 		{"pvecm qdevice setup", qdeviceSetup},
 		{"pvecm qdevice remove", func(v *invocation) output { v.n.c.qdevice = ""; return output{} }},
 		{"ha-manager status", haManagerStatusText},
 		{"ha-manager crm-command node-maintenance", nodeMaintenance},
-		{"ceph config set", cephConfigSet},
-		{"ceph config rm", cephConfigRemove},
-		{"ceph config get", cephConfigGet},
-		{"ceph config dump", cephConfigDump},
-		{"ceph auth get-or-create", cephAuth},
-		{"ceph auth get", cephAuth},
-		{"ceph auth get-key", cephAuth},
-		{"ceph osd crush rule create-replicated", cephRuleCreate},
-		{"ceph osd pool set", cephPoolSetCommand},
-		{"ceph status", cephJSON(func(q *call) any { return cephStatus(q) })},
-		{"ceph -s", cephJSON(func(q *call) any { return cephStatus(q) })},
-		{"ceph health", cephHealthCommand},
 		{"ceph --version", func(v *invocation) output { _, long := v.n.c.versionOf(v.n); return output{stdout: long + "\n"} }},
 		{"rbd-checksum", rbdChecksum},
-		{"rbd ls", rbdList},
 	}
+	return append(all, cephCommands()...)
 }
 
 // asRoot is a call of a command line tool: root@pam without a ticket.
@@ -220,6 +209,19 @@ func pvecmStatus(v *invocation) output {
 		n.c.name(), n.c.confVersion, map[bool]string{true: "Yes", false: "No"}[n.quorate], len(n.members))}
 }
 
+// pvecmExpected is `corosync-quorumtool -e`: it holds until votes are counted anew.
+func pvecmExpected(v *invocation) output {
+	if len(v.args) != 1 || !v.n.inCluster() {
+		return failed(255, "400 not enough arguments")
+	}
+	votes := int(numberOr(v.args[0], 0))
+	if votes < 1 {
+		return failed(255, "400 Parameter verification failed.\nexpected: value must have a minimum value of 1")
+	}
+	v.n.expected = votes
+	return output{}
+}
+
 // pvecmAdd is the join through the trust of root's SSH keys, in the foreground.
 func pvecmAdd(v *invocation) output {
 	n := v.n
@@ -286,6 +288,7 @@ func nodeMaintenance(v *invocation) output {
 	case n.mate(v.args[1]) == nil:
 		return failed(255, "no such cluster node '%s'", v.args[1])
 	}
+	n.c.wantsHA = true // a CRM takes up work for a command too
 	n.own().ha.commands = append(n.own().ha.commands, crmCommand{verb: v.args[0] + "-node-maintenance", node: v.args[1]})
 	return output{}
 }

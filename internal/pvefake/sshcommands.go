@@ -2,7 +2,6 @@ package pvefake
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +38,7 @@ func sshCommands() []sshCommand {
 	all := hostCommands()
 	all = append(all, fileCommands()...)
 	all = append(all, serviceCommands()...)
+	all = append(all, strikeCommands()...)
 	return append(all, clusterCommands()...)
 }
 
@@ -88,6 +88,9 @@ func (n *node) execute(line, stdin string) output {
 		}
 	}
 	if best == nil {
+		if out, ok := n.runFile(argv); ok {
+			return out
+		}
 		return n.unknownCommand(line, nil)
 	}
 	return best.run(&invocation{n: n, args: argv[len(strings.Fields(best.words)):], stdin: stdin})
@@ -166,9 +169,10 @@ func hostCommands() []sshCommand {
 	}
 	return []sshCommand{
 		{"true", say(func(*node) string { return "" })},
-		{"uname -r", say(func(*node) string { return kernel })},
+		{"uname -m", say(func(*node) string { return "x86_64" })},
+		{"uname -r", say(func(n *node) string { return n.kernel() })},
 		{"uname -a", say(func(n *node) string {
-			return "Linux " + n.name + " " + kernel + " #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux"
+			return "Linux " + n.name + " " + n.kernel() + " #1 SMP PREEMPT_DYNAMIC x86_64 GNU/Linux"
 		})},
 		{"uname", say(func(*node) string { return "Linux" })},
 		{"hostname --ip-address", say(func(n *node) string { return n.ip.String() })},
@@ -183,12 +187,14 @@ func hostCommands() []sshCommand {
 		{"chronyc tracking", say(func(*node) string { return "Reference ID    : C0000235 (192.0.2.53)\nLeap status     : Normal" })},
 		{"pveversion", say(func(n *node) string {
 			v, _, repo := n.c.opt.Version.release()
-			return "pve-manager/" + v + "/" + repo + " (running kernel: " + kernel + ")"
+			return "pve-manager/" + v + "/" + repo + " (running kernel: " + n.kernel() + ")"
 		})},
 		{"lsmod", say(func(n *node) string { return "Module Size Used by\n" + n.box.spec.Watchdog + " 16384 1" })},
 		{"ping", ping},
 		{"dpkg-query", dpkgQuery},
+		{"dpkg-deb -f", dpkgField},
 		{"lsblk", lsblk},
+		{"ls /boot", listBoot},
 		{"blkid", blkid},
 		{"readlink -f", readlink},
 		{"bash -c", bashC},
@@ -235,20 +241,6 @@ func (n *node) mtuTo(addr string) int {
 		}
 	}
 	return 1500
-}
-
-func dpkgQuery(v *invocation) output {
-	var b strings.Builder
-	pkgs := v.n.packages()
-	for _, name := range slices.Sorted(maps.Keys(pkgs)) {
-		if last := v.args[len(v.args)-1]; strings.HasPrefix(last, "-") || strings.Contains(last, "$") || last == name {
-			fmt.Fprintf(&b, "%s %s\n", name, pkgs[name])
-		}
-	}
-	if b.Len() == 0 {
-		return failed(1, "dpkg-query: no packages found matching %s", v.args[len(v.args)-1])
-	}
-	return output{stdout: b.String()}
 }
 
 func lsblk(v *invocation) output {

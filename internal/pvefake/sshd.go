@@ -180,8 +180,8 @@ func (s *sshServer) session(ch ssh.Channel, reqs <-chan *ssh.Request) bool {
 			_ = r.Reply(false, nil) // a broken connection ends the loop
 			return true
 		}
-		_ = r.Reply(true, nil) // likewise
-		stdin, err := io.ReadAll(io.LimitReader(ch, 1<<20))
+		_ = r.Reply(true, nil)                                // likewise
+		stdin, err := io.ReadAll(io.LimitReader(ch, 256<<20)) // programs come this way too
 		if err != nil {
 			return false
 		}

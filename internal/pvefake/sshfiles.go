@@ -1,6 +1,7 @@
 package pvefake
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"strings"
@@ -74,6 +75,7 @@ func fileCommands() []sshCommand {
 		{"test -e", testFile},
 		{"test -f", testFile},
 		{"stat -c %a", statFile},
+		{"sha256sum", sumFiles},
 		{"install", installFile},
 		{"cp", copyFile},
 		{"mv", moveFile},
@@ -116,6 +118,33 @@ func statFile(v *invocation) output {
 	return noSuchFile("stat", path)
 }
 
+// sumFiles tells of the files that are there, and fails if one is not.
+func sumFiles(v *invocation) output {
+	var out output
+	for _, path := range v.args {
+		text, ok := v.n.readFile(path)
+		if !ok {
+			out.stderr += noSuchFile("sha256sum", path).stderr
+			out.exit = 1
+			continue
+		}
+		out.stdout += fmt.Sprintf("%x  %s\n", sha256.Sum256([]byte(text)), path)
+	}
+	return out
+}
+
+// runFile is a program that was put on the node and is asked for its version.
+func (n *node) runFile(argv []string) (output, bool) {
+	f, ok := n.box.files[argv[0]]
+	if !ok || len(argv) != 2 || argv[1] != "--version" {
+		return output{}, false
+	}
+	if f.mode != "0755" {
+		return failed(126, "bash: line 1: %s: Permission denied", argv[0]), true
+	}
+	return output{stdout: "quorate, version 0 (of the fake)\n"}, true
+}
+
 // installFile is install -m MODE /dev/stdin PATH.
 func installFile(v *invocation) output {
 	mode := v.flagValue("-m")
@@ -152,11 +181,13 @@ func copyFile(v *invocation) output {
 }
 
 func moveFile(v *invocation) output {
-	out := copyFile(v)
-	if from, _, ok := v.twoPaths(); ok && out.exit == 0 {
+	from, to, ok := v.twoPaths()
+	if f, there := v.n.box.files[from]; ok && there {
+		v.n.box.files[to] = f
 		delete(v.n.box.files, from)
+		return output{}
 	}
-	return out
+	return noSuchFile("mv", from)
 }
 
 func removeFiles(v *invocation) output {

@@ -1,9 +1,7 @@
 package pvefake
 
 import (
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -15,10 +13,11 @@ func serviceCommands() []sshCommand {
 		{"systemctl is-active", isActive},
 		{"systemctl show", func(v *invocation) output { return output{stdout: "ActiveState=active\n"} }},
 		{"systemctl daemon-reload", ok},
-		{"systemctl enable", enableUnit},
+		{"systemctl enable", enableUnits("enable")},
+		{"systemctl reenable", enableUnits("reenable")},
 		{"systemctl disable", ok},
 		{"systemctl start", startUnits},
-		{"systemctl restart", ok},
+		{"systemctl restart", startUnits},
 		{"systemctl reload", ok},
 		{"systemctl stop", stopUnits},
 		{"systemd-run", runLater},
@@ -26,6 +25,7 @@ func serviceCommands() []sshCommand {
 		{"killall pmxcfs", ok},
 		{"ifreload -a", func(v *invocation) output { v.n.box.activate(); return output{} }},
 		{"apt-get", aptGet},
+		{"dpkg --force-confold --configure -a", ok},
 		{"reboot", func(v *invocation) output { return v.n.shutDown(true) }},
 		{"systemctl reboot", func(v *invocation) output { return v.n.shutDown(true) }},
 		{"poweroff", func(v *invocation) output { return v.n.shutDown(false) }},
@@ -62,18 +62,46 @@ func isActive(v *invocation) output {
 	return output{stdout: state + "\n", exit: exit}
 }
 
-func enableUnit(v *invocation) output {
-	for _, u := range v.args {
-		if !strings.HasPrefix(u, "-") {
-			v.n.box.enabled[strings.TrimSuffix(u, ".service")] = true
-		}
+// hasUnit says whether systemd finds a unit: one that every node has, one that was written, or one that
+// came with the package of its name.
+func (n *node) hasUnit(name string) bool {
+	name = strings.TrimSuffix(name, ".service")
+	_, written := n.box.files["/etc/systemd/system/"+name+".service"]
+	return written || n.box.enabled[name] || n.packages()[name] != "" ||
+		slices.ContainsFunc(unitNames, func(u string) bool { return u[1:] == name })
+}
+
+// fullUnit is a unit's name with its kind.
+func fullUnit(unit string) string {
+	if strings.Contains(unit, ".") {
+		return unit
 	}
-	return output{}
+	return unit + ".service"
+}
+
+// enableUnits does not start them.
+func enableUnits(verb string) func(*invocation) output {
+	return func(v *invocation) output {
+		for _, u := range v.args {
+			if !strings.HasPrefix(u, "-") && !v.n.hasUnit(u) {
+				return failed(1, "Failed to %s unit: Unit file %s does not exist.", verb, fullUnit(u))
+			}
+		}
+		return output{}
+	}
 }
 
 // startUnits: starting pve-cluster after a failed join brings the node back on its own.
 func startUnits(v *invocation) output {
 	n := v.n
+	if len(v.args) == 1 && n.osdUnit(v.args[0], true) {
+		return output{}
+	}
+	for _, u := range v.args {
+		if !n.hasUnit(u) {
+			return failed(5, "Failed to start %s: Unit %s not found.", fullUnit(u), fullUnit(u))
+		}
+	}
 	if slices.Contains(v.args, "pve-cluster") && n.locked && !n.listed {
 		n.c.makeAlone(n)
 		n.locked, n.apiDown, n.stale = false, false, false
@@ -82,31 +110,68 @@ func startUnits(v *invocation) output {
 		}
 	}
 	for _, u := range v.args {
-		n.box.enabled[strings.TrimSuffix(u, ".service")] = true
+		program, ok := n.programOf(u)
+		if !ok {
+			return failed(1, "Job for %[1]s failed because of unavailable resources or another system error.\n"+
+				"See \"systemctl status %[1]s\" and \"journalctl -xeu %[1]s\" for details.", fullUnit(u))
+		}
+		name := strings.TrimSuffix(u, ".service")
+		n.box.enabled[name], n.box.started[name] = true, program
 	}
 	return output{}
 }
 
+// programOf is what a unit runs now: the content of the program that its file names, or the version of
+// the package that brought it. ok is false if there is no such program.
+func (n *node) programOf(unit string) (program string, ok bool) {
+	name := strings.TrimSuffix(unit, ".service")
+	text, written := n.box.files["/etc/systemd/system/"+name+".service"]
+	if !written {
+		return n.packages()[name], true
+	}
+	for _, line := range strings.Split(text.content, "\n") {
+		if command, is := strings.CutPrefix(line, "ExecStart="); is {
+			path, _, _ := strings.Cut(command, " ")
+			f, there := n.box.files[path]
+			return f.content, there && f.mode == "0755"
+		}
+	}
+	return "", false
+}
+
+// Runs returns what a unit of node i ran when it was last started: the content of a program that was put
+// there, or the version of the package it came with. ok is false if it does not run.
+func (c *Cluster) Runs(i int, unit string) (program string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	box := c.node(i).box
+	return box.started[unit], box.enabled[unit]
+}
+
 func stopUnits(v *invocation) output {
 	for _, u := range v.args {
+		if v.n.osdUnit(u, false) {
+			continue
+		}
 		if name, ok := strings.CutSuffix(u, ".timer"); ok {
 			if _, armed := v.n.box.timers[name]; !armed {
 				return failed(5, "Failed to stop %s: Unit %s not loaded.", u, u)
 			}
 			delete(v.n.box.timers, name)
+		} else if !v.n.hasUnit(u) {
+			return failed(5, "Failed to stop %s: Unit %s not loaded.", fullUnit(u), fullUnit(u))
 		}
 		delete(v.n.box.enabled, strings.TrimSuffix(u, ".service"))
 	}
 	return output{}
 }
 
-// runLater is systemd-run --unit=NAME --on-active=SECONDS COMMAND: what it runs must be a copy of the
-// network configuration back and ifreload.
+// runLater is systemd-run --unit=NAME --on-active=SECONDS COMMAND, of the commands of laterDoes.
 func runLater(v *invocation) output {
 	n, name := v.n, v.flagValue("--unit")
 	seconds := numberOr(strings.TrimSuffix(v.flagValue("--on-active"), "s"), 0)
-	script := v.args[len(v.args)-1]
-	if name == "" || seconds == 0 || !strings.Contains(script, "ifreload -a") {
+	do := n.laterDoes(v.args)
+	if name == "" || seconds == 0 || do == nil {
 		return n.unknownCommand("systemd-run "+strings.Join(v.args, " "), nil)
 	}
 	if _, armed := n.box.timers[name]; armed {
@@ -120,38 +185,7 @@ func runLater(v *invocation) output {
 			return
 		}
 		delete(n.box.timers, name)
-		n.box.staged = n.box.kept
-		n.box.activate()
+		do()
 	})
-	return output{}
-}
-
-// aptGet installs or upgrades; without -y and a yes it aborts as apt does.
-func aptGet(v *invocation) output {
-	args := strings.Join(v.args, " ")
-	agreed := slices.Contains(v.args, "-y") || strings.HasPrefix(v.stdin, "y")
-	switch {
-	case strings.HasSuffix(args, "update"):
-		return output{}
-	case !agreed:
-		return failed(1, "Do you want to continue? [Y/n] Abort.")
-	case slices.Contains(v.args, "dist-upgrade"):
-		v.n.box.upgraded = true
-		return output{stdout: "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n"}
-	}
-	i := slices.Index(v.args, "install")
-	if i < 0 {
-		return v.n.unknownCommand("apt-get "+args, nil)
-	}
-	if v.n.box.spec.Packages == nil {
-		v.n.box.spec.Packages = map[string]string{}
-	} else {
-		v.n.box.spec.Packages = maps.Clone(v.n.box.spec.Packages)
-	}
-	for _, name := range v.args[i+1:] {
-		if !strings.HasPrefix(name, "-") && v.n.packages()[name] == "" {
-			v.n.box.spec.Packages[name] = "1.0-" + strconv.Itoa(len(name))
-		}
-	}
 	return output{}
 }

@@ -18,14 +18,17 @@ import (
 // fresh are three nodes in no cluster, at the addresses of the home lab.
 func fresh(t *testing.T, v Version) *Cluster {
 	t.Helper()
-	var machines []Machine
+	return newCluster(t, Options{Version: v, Standalone: true, Machines: homeMachines(), RootPassword: "fake-root"})
+}
+
+func homeMachines() (machines []Machine) {
 	for i := 1; i <= 3; i++ {
 		machines = append(machines, Machine{
 			Address: fmt.Sprintf("10.0.10.1%d/24", i), Gateway: "10.0.10.1",
 			NICs: []NIC{{Name: "eno1"}, {Name: "eno2", Address: fmt.Sprintf("10.0.100.1%d/24", i), MTU: 9000}},
 		})
 	}
-	return newCluster(t, Options{Version: v, Standalone: true, Machines: machines, RootPassword: "fake-root"})
+	return machines
 }
 
 // operator speaks to the nodes by the names and addresses that they believe to have.

@@ -2,7 +2,6 @@ package pvefake
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 )
@@ -22,6 +21,7 @@ type task struct {
 	abort      func(status string) // cleans up when the task is made to fail instead of finishing
 
 	warned      string // ends with that instead of OK
+	doomed      bool   // a rule makes it fail
 	live        bool   // somebody outside does its work and ends it
 	interrupted bool   // that one is to be told to stop
 }
@@ -63,6 +63,7 @@ func (n *node) startTask(typ, id, user string, lasts time.Duration, finish func(
 	case strings.HasPrefix(forced, "WARNINGS:"): // it has done its work
 		t.warned = forced
 	default:
+		t.doomed = true
 		t.finish = func(*task) string {
 			t.aborted(forced)
 			return forced
@@ -70,15 +71,6 @@ func (n *node) startTask(typ, id, user string, lasts time.Duration, finish func(
 	}
 	if lasts <= 0 && !t.due.IsZero() {
 		c.endTask(t, "")
-	}
-	return t
-}
-
-// perform starts a task that Options.Perform may take over.
-func (n *node) perform(typ, id string, q *call, lasts time.Duration, finish func(*task) string) *task {
-	t := n.startTask(typ, id, q.id.name(), lasts, finish)
-	if p := n.c.opt.Perform; p != nil && t.running() && p(Work{UPID: t.upid(), Type: typ, ID: id, Node: n.id, Params: maps.Clone(q.params)}) {
-		t.due, t.live = time.Time{}, true
 	}
 	return t
 }

@@ -16,6 +16,8 @@ type Result struct {
 	Done    []ID
 	Failed  []*StepError
 	Skipped []ID
+	// Warnings is how many tasks did their work, but ended with warnings. The events tell which.
+	Warnings int
 
 	Took time.Duration
 }
@@ -47,7 +49,7 @@ func Apply(ctx context.Context, steps []Step, want *Plan, opt Options) (*Result,
 	}
 	r := &run{opt: opt, plan: plan}
 	err = r.all(ctx, ordered, res)
-	res.Changed = int(r.changed.Load())
+	res.Changed, res.Warnings = int(r.changed.Load()), int(r.warnings.Load())
 	opt.Tell(Event{Time: opt.Clock.Now(), Event: EventEnd, Text: res.Summary(), Pct: 100, Seconds: opt.Clock.Now().Sub(begun).Seconds()})
 	return res, err
 }
@@ -61,14 +63,18 @@ func (r *Result) Summary() string {
 	if len(r.Skipped) > 0 {
 		parts = append(parts, fmt.Sprintf("%d skipped", len(r.Skipped)))
 	}
+	if r.Warnings > 0 {
+		parts = append(parts, fmt.Sprintf("%d with warnings", r.Warnings))
+	}
 	return strings.Join(parts, ", ")
 }
 
 type run struct {
-	opt     Options
-	plan    *Plan
-	changed atomic.Int64
-	pct     int
+	opt      Options
+	plan     *Plan
+	changed  atomic.Int64
+	warnings atomic.Int64
+	pct      int
 }
 
 // busy are the steps of the plan that are going to change something, and those they need: a step that

@@ -1,10 +1,5 @@
 package engine
 
-import (
-	"cmp"
-	"slices"
-)
-
 // An ID names a step on the command line, in plans and in events.
 type ID string
 
@@ -93,11 +88,4 @@ func byNode(changes []Change) [][]Change {
 		out[i] = append(out[i], c)
 	}
 	return out
-}
-
-// SortChanges orders changes by node and path, for steps that collect them from maps.
-func SortChanges(changes []Change) {
-	slices.SortStableFunc(changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Path, b.Path))
-	})
 }

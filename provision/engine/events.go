@@ -14,6 +14,7 @@ const (
 	EventChange   = "change"   // a change is about to be made
 	EventTask     = "task"     // a task of Proxmox VE was started
 	EventProgress = "progress" // words about how far it is
+	EventWarning  = "warning"  // a task did its work, with warnings
 	EventRetry    = "retry"    // an attempt failed; the step looks again
 	EventDone     = "done"     // the step is true
 	EventSkip     = "skip"     // the step is left out because one it needs failed

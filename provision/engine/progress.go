@@ -69,6 +69,9 @@ func (p *Printer) line(e Event) (text string, passing bool) {
 		return fmt.Sprintf("[%3d%%] %s %s: task %s", e.Pct, who, took, e.UPID), true
 	case EventProgress:
 		return fmt.Sprintf("[%3d%%] %s %s: %s", e.Pct, who, took, e.Text), true
+	case EventWarning:
+		lines := append([]string{fmt.Sprintf("[%3d%%] %s: WARNING: %s", e.Pct, who, e.Text)}, e.Log...)
+		return strings.Join(lines, "\n    "), false
 	case EventRetry:
 		return fmt.Sprintf("[%3d%%] %s: %s; looking again", e.Pct, who, e.Text), false
 	case EventDone:

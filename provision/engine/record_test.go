@@ -3,7 +3,9 @@ package engine
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +58,31 @@ func TestSecretsDoNotReachEventsAndKeptFiles(t *testing.T) {
 	}
 }
 
+func TestASecretIsFoundInEveryFormThatItIsWrittenIn(t *testing.T) {
+	const secret = `pä"ss<w\rd & 1/2"`
+	r := &Redactor{}
+	r.Add(secret)
+	plain, err := json.Marshal(map[string]string{"password": secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unescaped bytes.Buffer
+	e := json.NewEncoder(&unescaped)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(secret); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"as it is": secret, "JSON": string(plain), "JSON without HTML": unescaped.String(),
+		"query": url.Values{"password": {secret}}.Encode(), "path": "/a/" + url.PathEscape(secret) + "/b",
+	} {
+		got := r.Clean(text)
+		if left := strings.NewReplacer("password", "", "***", "").Replace(got); !strings.Contains(got, "***") || strings.ContainsAny(left, "ps12&") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func TestASecondRunIsRefusedWhileTheFirstIsActive(t *testing.T) {
 	base, now := t.TempDir(), time.Unix(1700000000, 0)
 	a, err := OpenRunDir(base, "c1", now, nil)
@@ -100,6 +127,39 @@ func TestKeptFilesStayInTheRunDirectoryAndAreNotOverwritten(t *testing.T) {
 	}
 	if b, err := os.ReadFile(files[0]); err != nil || string(b) != "first" {
 		t.Errorf("the first copy holds %q, %v", b, err)
+	}
+}
+
+func TestWhatIsGoingOnIsOverwrittenOnATerminalAndLeftOutElsewhere(t *testing.T) {
+	events := []Event{
+		{Event: EventStart, Step: "join", Text: "the other nodes join"},
+		{Event: EventProgress, Step: "join", Node: "pve2", Seconds: 66.2, Text: "waiting for quorum...OK", Pct: 20},
+		{Event: EventChange, Step: "join", Node: "pve3", Text: "pve3: member/pve3", Pct: 20},
+		{Event: EventWarning, Step: "join", Node: "pve3", Text: "task ended with \"WARNINGS: 1\"", Log: []string{"WARN: old key"}, Pct: 20},
+	}
+	for _, tt := range []struct {
+		name              string
+		terminal, verbose bool
+		want              string
+	}{
+		{"terminal", true, false, "\r\x1b[K[  0%] join …\r\x1b[K[ 20%] join pve2 1m6s: waiting for quorum...OK\r\x1b[K[ 20%] join pve3: pve3: member/pve3\n" +
+			"[ 20%] join pve3: WARNING: task ended with \"WARNINGS: 1\"\n    WARN: old key\n"},
+		{"file", false, false, "[ 20%] join pve3: pve3: member/pve3\n[ 20%] join pve3: WARNING: task ended with \"WARNINGS: 1\"\n    WARN: old key\n"},
+		{"file, verbose", false, true, "[  0%] join …\n[ 20%] join pve2 1m6s: waiting for quorum...OK\n[ 20%] join pve3: pve3: member/pve3\n" +
+			"[ 20%] join pve3: WARNING: task ended with \"WARNINGS: 1\"\n    WARN: old key\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b bytes.Buffer
+			p := NewPrinter(&b, nil, tt.terminal)
+			p.Verbose = tt.verbose
+			for _, e := range events {
+				p.Tell(e)
+			}
+			p.Close()
+			if b.String() != tt.want {
+				t.Errorf("got\n%q\nwant\n%q", b.String(), tt.want)
+			}
+		})
 	}
 }
 

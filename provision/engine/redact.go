@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +20,7 @@ type Redactor struct {
 // and protects nothing.
 const shortest = 4
 
-// Add makes s one of the secrets.
+// Add makes s one of the secrets, as it is and as it looks in JSON and in a URL.
 func (r *Redactor) Add(s string) {
 	s = strings.TrimSpace(s)
 	if len(s) < shortest {
@@ -25,12 +28,28 @@ func (r *Redactor) Add(s string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if slices.Contains(r.secrets, s) {
-		return
+	for _, form := range append(inJSON(s), s, url.QueryEscape(s), url.PathEscape(s)) {
+		if !slices.Contains(r.secrets, form) {
+			r.secrets = append(r.secrets, form)
+		}
 	}
-	r.secrets = append(r.secrets, s)
 	// The longest first: one may be part of another.
 	slices.SortFunc(r.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+}
+
+// inJSON is s within a JSON string, with and without what is done for the sake of HTML.
+func inJSON(s string) []string {
+	var out []string
+	for _, html := range []bool{false, true} {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(html)
+		if err := e.Encode(s); err == nil {
+			text := strings.TrimSpace(b.String())
+			out = append(out, text[1:len(text)-1]) // without the quotes around it
+		}
+	}
+	return out
 }
 
 // Clean returns s with *** in the place of every secret.

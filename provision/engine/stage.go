@@ -184,5 +184,11 @@ func (p *reporter) Progress(node, text string) {
 	p.tell(Event{Event: EventProgress, Node: node, Text: text})
 }
 
+// Warning implements Warner.
+func (p *reporter) Warning(node, upid, text string, log []string) {
+	p.r.warnings.Add(1)
+	p.tell(Event{Event: EventWarning, Node: node, UPID: upid, Text: text, Log: log})
+}
+
 // Keep implements Reporter.
 func (p *reporter) Keep(name string, data []byte) { p.r.opt.Keep(name, data) }

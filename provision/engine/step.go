@@ -51,6 +51,11 @@ type Reporter interface {
 	Keep(name string, data []byte)
 }
 
+// A Warner is a Reporter that is told of warnings: a task did its work, and had something to say.
+type Warner interface {
+	Warning(node, upid, text string, log []string)
+}
+
 func traits(s Step) Traits {
 	if c, ok := s.(Charactered); ok {
 		return c.Traits()

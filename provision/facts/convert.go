@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -86,7 +87,7 @@ func toHardware(r *row) Hardware {
 
 func toInterface(r *row) Interface {
 	i := Interface{
-		Name: r.text("iface"), Type: r.text("type"), Method: r.text("method"), CIDR: r.text("cidr"), Gateway: r.text("gateway"),
+		Name: r.text("iface"), Type: r.text("type"), Method: r.text("method"), CIDR: cmp.Or(r.text("cidr"), r.text("cidr6")), Gateway: cmp.Or(r.text("gateway"), r.text("gateway6")),
 		MTU: r.int("mtu"), VLAN: r.int("vlan-id"), Active: r.bool("active"),
 	}
 	i.Ports = append(r.list("bridge_ports"), r.list("slaves")...)

@@ -35,6 +35,26 @@ type Cluster struct {
 	BackupJobs Known[[]BackupJob]
 	Users      Known[[]User]
 	ACL        Known[[]ACLEntry]
+
+	Here Here
+}
+
+// Here is what the machine has that this runs on. Gather leaves it out.
+type Here struct {
+	// Program is what would be copied to the nodes as their exporter.
+	Program Known[Program]
+	// Package is true if the file that would be installed instead is a Debian package.
+	Package Known[bool]
+}
+
+// A Program is a built quorate.
+type Program struct {
+	// Built is what for: linux/amd64.
+	Built string
+	// Cgo is true if it was built with librados and corosync's libraries.
+	Cgo bool
+	// Machine is what `uname -m` says where it runs; empty if it runs on no node.
+	Machine string
 }
 
 // Node returns the facts of one node.
@@ -79,6 +99,8 @@ type Host struct {
 	ProductUUID Known[string]
 	// HostKey is the public Ed25519 host key of SSH.
 	HostKey Known[string]
+	// Machine is the kind of processor, as uname -m says: x86_64.
+	Machine Known[string]
 	// Addresses the host name resolves to, on the node itself.
 	Addresses Known[[]netip.Addr]
 	// NTP is true if the clock is synchronised.

@@ -156,7 +156,7 @@ const pings = `PING 10.0.100.12 (10.0.100.12) 56(84) bytes of data.
 func TestFactsOfAShell(t *testing.T) {
 	now := time.Unix(1000, 0)
 	s := shell{
-		"machine-id": "4f0c\n", "ssh_host_ed25519_key.pub": "ssh-ed25519 AAAA root@pve1\n", "hostname": "10.0.10.11 fe80::1\n",
+		"uname -m": "x86_64\n", "machine-id": "4f0c\n", "ssh_host_ed25519_key.pub": "ssh-ed25519 AAAA root@pve1\n", "hostname": "10.0.10.11 fe80::1\n",
 		"timedatectl": "yes\n", "pve-ha-manager": "# x\nWATCHDOG_MODULE=\"ipmi_watchdog\"\n", "authkey": "no\n", "date +%s": "1002.500000000\n",
 		"/speed": "eno1 10000\nbond0 \n", "ping -n -c 20": pings, "ping -n -M do": "2 packets transmitted, 0 received, 100% packet loss, time 1ms\n",
 		"10.0.100.12 22": "yes", "10.0.100.12 8006": "no",
@@ -166,7 +166,7 @@ func TestFactsOfAShell(t *testing.T) {
 	other.From = "pve3"
 	c := Gather(t.Context(), []Target{{Name: "pve1", API: fresh(), Shell: s}}, Want{Probes: []Probe{to, other}, Now: func() time.Time { return now }})
 	h := c.Nodes[0].Host
-	if h.MachineID.Or("") != "4f0c" || h.HostKey.Or("") != "ssh-ed25519 AAAA" || !h.NTP.Or(false) || h.Watchdog.Or("") != "ipmi_watchdog" {
+	if h.Machine.Or("") != "x86_64" || h.MachineID.Or("") != "4f0c" || h.HostKey.Or("") != "ssh-ed25519 AAAA" || !h.NTP.Or(false) || h.Watchdog.Or("") != "ipmi_watchdog" {
 		t.Errorf("%+v", h)
 	}
 	if d, ok := h.Skew.Get(); !ok || d != 2500*time.Millisecond {

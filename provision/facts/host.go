@@ -16,6 +16,7 @@ func gatherHost(ctx context.Context, t Target, interfaces Known[[]Interface], wa
 		MachineID:   command(ctx, t.Shell, trimmed, "cat", "/etc/machine-id"),
 		ProductUUID: command(ctx, t.Shell, trimmed, "cat", "/sys/class/dmi/id/product_uuid"),
 		HostKey:     command(ctx, t.Shell, hostKey, "cat", "/etc/ssh/ssh_host_ed25519_key.pub"),
+		Machine:     command(ctx, t.Shell, trimmed, "uname", "-m"),
 		Addresses:   command(ctx, t.Shell, addresses, "hostname", "--ip-address"),
 		NTP:         command(ctx, t.Shell, yes, "timedatectl", "show", "--property=NTPSynchronized", "--value"),
 		Watchdog:    command(ctx, t.Shell, ParseWatchdog, "cat", "/etc/default/pve-ha-manager"),

@@ -38,10 +38,14 @@ func Refused(err error, texts ...string) bool {
 // Ceph is the part of `ceph status` that is judged or waited for.
 type Ceph struct {
 	Health struct {
-		Status string         `json:"status"`
-		Checks map[string]any `json:"checks"`
+		Status string           `json:"status"`
+		Checks map[string]Check `json:"checks"`
 	} `json:"health"`
 	Quorum []string `json:"quorum_names"`
+	MonMap struct {
+		Num  int        `json:"num_mons"` // of ceph status
+		Mons []struct{} `json:"mons"`     // of mon dump, which Proxmox VE puts in its place
+	} `json:"monmap"`
 	OSDMap struct {
 		Num int `json:"num_osds"`
 		Up  int `json:"num_up_osds"`
@@ -55,6 +59,17 @@ type Ceph struct {
 		} `json:"pgs_by_state"`
 	} `json:"pgmap"`
 }
+
+// A Check is one of Ceph's health checks that is raised. A muted one does not count for the status.
+type Check struct {
+	Muted   pve.Bool `json:"muted"`
+	Summary struct {
+		Message string `json:"message"`
+	} `json:"summary"`
+}
+
+// Monitors is how many the monitor map has, in quorum or not.
+func (s Ceph) Monitors() int { return max(s.MonMap.Num, len(s.MonMap.Mons)) }
 
 // ReadCeph asks a node (GET /nodes/NODE/ceph/status).
 func ReadCeph(ctx context.Context, nodes transport.Set, node string) (Ceph, error) {
@@ -83,5 +98,7 @@ func (s Ceph) Dirty() (n int, states []string) {
 	return n, states
 }
 
-// Codes are the health checks that are raised, sorted.
-func (s Ceph) Codes() []string { return slices.Sorted(maps.Keys(s.Health.Checks)) }
+// Codes are the health checks that are raised and not muted, sorted.
+func (s Ceph) Codes() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.Health.Checks)), func(code string) bool { return s.Health.Checks[code].Muted.V })
+}

@@ -225,14 +225,15 @@ func pgPowerOfTwo(r *run) {
 }
 
 func autoscaler(r *run) {
-	var on []string
+	pools := map[string][]string{} // by mode
 	for _, p := range r.spec.Ceph.Pools {
-		if p.Autoscale == "on" {
-			on = append(on, p.Name)
-		}
+		pools[p.Autoscale] = append(pools[p.Autoscale], p.Name)
 	}
-	if len(on) > 0 {
-		r.say(Info, "spec.ceph.pools", "write autoscale: warn to keep your pgNum", "Ceph may change the pgNum of %s, and then every plan shows a difference", strings.Join(on, ", "))
+	if on := pools["on"]; len(on) > 0 {
+		r.say(Info, "spec.ceph.pools", "write autoscale: off to keep your pgNum", "Ceph may change the pgNum of %s, and then every plan shows a difference", strings.Join(on, ", "))
+	}
+	if warn := pools["warn"]; len(warn) > 0 {
+		r.say(Info, "spec.ceph.pools", "write autoscale: off to keep your pgNum in silence", "Ceph warns (POOL_TOO_MANY_PGS) while %s holds less than its pgNum is meant for", strings.Join(warn, ", "))
 	}
 }
 

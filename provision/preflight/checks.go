@@ -58,5 +58,7 @@ func Checks() []Check {
 		{Name: "HACapacity", Level: Warning, Help: "guests under HA fit on the nodes that are left when one is lost", Facts: true, run: haCapacity},
 		{Name: "CPUCompat", Level: Warning, Help: "guests can migrate between the processors", Facts: true, run: cpuCompat},
 		{Name: "EnterpriseRepo", Level: Warning, Help: "the enterprise repository needs a subscription", Facts: true, run: enterpriseRepo},
+		{Name: "ExporterProgram", Level: Error, Help: "the quorate that is copied to the nodes runs there, with corosync and Ceph", Facts: true, run: exporterProgram},
+		{Name: "ExporterPackage", Level: Error, Help: "the package of the exporter is a .deb on this machine", Facts: true, run: exporterPackage},
 	}
 }

@@ -62,6 +62,7 @@ func TestExampleOnFreshMachines(t *testing.T) {
 				targets = append(targets, facts.Target{Name: n.Name, API: api, Shell: fakeShell{fake, i + 1}})
 			}
 			seen := facts.Gather(t.Context(), targets, facts.Want{Probes: Probes(spec), Now: time.Now})
+			seen.Here.Program = facts.Is(facts.Program{Built: "linux/amd64", Cgo: true, Machine: "x86_64"})
 			r, err := Run(Input{Spec: spec, Facts: &seen, Now: now}, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -53,6 +53,7 @@ func good(t testing.TB) (*spec.Cluster, *facts.Cluster) {
 	f := &facts.Cluster{
 		Guests: facts.Is([]facts.Guest{}), Members: facts.Is([]facts.Member{}), HAGroups: facts.Is([]facts.HAGroup{}),
 		Ceph: facts.Ceph{Global: facts.Is(map[string]string{})},
+		Here: facts.Here{Program: facts.Is(facts.Program{Built: "linux/amd64", Cgo: true, Machine: "x86_64"})},
 	}
 	for i, n := range c.Spec.Nodes {
 		f.Nodes = append(f.Nodes, machine(c, n, i))
@@ -79,7 +80,7 @@ func machine(c *spec.Cluster, n spec.Node, i int) facts.Node {
 		Running:      facts.Is([]string{}),
 		Repositories: facts.Is([]facts.Repository{{Enabled: true, URIs: []string{"http://download.proxmox.com/debian/pve"}}}),
 		Host: facts.Host{
-			MachineID: facts.Is(fmt.Sprint("id", i)), ProductUUID: facts.Is(fmt.Sprint("uuid", i)), HostKey: facts.Is(fmt.Sprint("key", i)),
+			Machine: facts.Is("x86_64"), MachineID: facts.Is(fmt.Sprint("id", i)), ProductUUID: facts.Is(fmt.Sprint("uuid", i)), HostKey: facts.Is(fmt.Sprint("key", i)),
 			NTP: facts.Is(true), Skew: facts.Is(time.Duration(i) * time.Millisecond), Authkey: facts.Is(false), Watchdog: facts.Is("iTCO_wdt"),
 			Speeds: facts.Is(map[string]int{"eno1": 1000, "eno2": 10000}),
 		},
@@ -294,7 +295,7 @@ func TestUnknownFactsAreNoPass(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"UniqueMachineID", "TimeSync", "CorosyncLatency", "MTUEqual", "PortsOpen", "CephNet10G", "DisksExist", "OSDisk", "DisksEmpty"} {
+	for _, name := range []string{"UniqueMachineID", "ExporterProgram", "TimeSync", "CorosyncLatency", "MTUEqual", "PortsOpen", "CephNet10G", "DisksExist", "OSDisk", "DisksEmpty"} {
 		if slices.Contains(r.Passed, name) {
 			t.Errorf("%s passed without facts", name)
 		}

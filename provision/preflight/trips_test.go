@@ -67,6 +67,7 @@ func specTrips() []trip {
 		on("PGTarget", "few", Warning, "44 placement groups", pool(func(p *spec.Pool) { p.PGNum = 4 })),
 		on("PGPowerOfTwo", "100", Warning, "100 placement groups", pool(func(p *spec.Pool) { p.PGNum = 100 })),
 		on("Autoscaler", "on", Info, "may change the pgNum of vm-storage", pool(func(p *spec.Pool) { p.Autoscale = "on" })),
+		on("Autoscaler", "warn", Info, "POOL_TOO_MANY_PGS", pool(func(p *spec.Pool) { p.Autoscale = "warn" })),
 		on("RBDCache", "no disk with writeback", Info, "no effect", func(s *spec.Spec) { s.Guests[0].Disks[0].Cache = "none" }),
 		on("RBDNoBackupContent", "content", Error, "storage vm-storage is RBD", func(s *spec.Spec) { s.Storage[0].Content = []string{"backup"} }),
 		on("RBDNoBackupContent", "job", Error, "job nightly writes to vm-storage", func(s *spec.Spec) { s.Backup.Jobs[0].Storage = "vm-storage" }),
@@ -184,6 +185,22 @@ func factTrips() []trip {
 		{"CPUCompat", "host", Warning, "cannot migrate live", func(c *spec.Cluster, f *facts.Cluster) {
 			c.Spec.Guests[0].CPU.Type = "host"
 			with(&f.Nodes[1].Hardware, func(h *facts.Hardware) { h.CPUModel = "older EPYC" })
+		}},
+		{"ExporterProgram", "no cgo", Error, "neither corosync nor Ceph", func(_ *spec.Cluster, f *facts.Cluster) {
+			with(&f.Here.Program, func(p *facts.Program) { p.Cgo = false })
+		}},
+		{"ExporterProgram", "a laptop's", Error, "built for darwin/arm64", func(_ *spec.Cluster, f *facts.Cluster) {
+			f.Here.Program = facts.Is(facts.Program{Built: "darwin/arm64", Cgo: true})
+		}},
+		{"ExporterProgram", "unreadable", Warning, "could not be read", func(_ *spec.Cluster, f *facts.Cluster) {
+			f.Here.Program = facts.Unknown[facts.Program](errors.New("permission denied"))
+		}},
+		on("ExporterProgram", "another processor", Error, "type aarch64", func(n *facts.Node) { n.Host.Machine = facts.Is("aarch64") }),
+		{"ExporterPackage", "missing", Error, "no such file", func(c *spec.Cluster, f *facts.Cluster) {
+			c.Spec.Monitoring.Exporter.Package, f.Here.Package = "./quorate.deb", facts.Unknown[bool](errors.New("open ./quorate.deb: no such file or directory"))
+		}},
+		{"ExporterPackage", "something else", Error, "./quorate.tar is no Debian package", func(c *spec.Cluster, f *facts.Cluster) {
+			c.Spec.Monitoring.Exporter.Package, f.Here.Package = "./quorate.tar", facts.Is(false)
 		}},
 		{"EnterpriseRepo", "left", Warning, "answers 401", func(c *spec.Cluster, f *facts.Cluster) {
 			c.Spec.PVE.Repository = "leave"

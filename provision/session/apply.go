@@ -125,7 +125,7 @@ func (s *Session) sum(res *engine.Result, r *verify.Report) (int, error) {
 			_, err = fmt.Fprintf(out, "%s in %s\n", res.Summary(), res.Took.Round(1e9))
 		}
 	case FormatJSON:
-		err = writeJSON(out, map[string]any{"changed": res.Changed, "done": res.Done, "seconds": res.Took.Seconds(), "verify": r})
+		err = writeJSON(out, map[string]any{"changed": res.Changed, "done": res.Done, "warnings": res.Warnings, "seconds": res.Took.Seconds(), "verify": r})
 	case FormatJSONL:
 		b, merr := json.Marshal(map[string]any{"event": "verify", "report": r})
 		if err = merr; err == nil {

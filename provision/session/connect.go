@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quorate/quorate/internal/source/pve"
@@ -43,7 +44,14 @@ func Connect(ctx context.Context, c *spec.Cluster, r spec.Resolver, hide *engine
 	if err != nil {
 		return nil, fmt.Errorf("spec.access.api.password: %w", err)
 	}
-	if password == "" && o.Via == transport.ViaAPI {
+	tokenID, token := "", ""
+	if password == "" {
+		if tokenID, token, err = apiToken(access.API.Token, secret); err != nil {
+			return nil, fmt.Errorf("spec.access.api.token: %w", err)
+		}
+		hide.Add(token)
+	}
+	if password == "" && token == "" && o.Via == transport.ViaAPI {
 		return nil, errors.New("spec.access.api.password is not set; give it, or use --transport ssh")
 	}
 	ssh, err := sshConfig(access.SSH, o.AgentSock, secret)
@@ -55,9 +63,22 @@ func Connect(ctx context.Context, c *spec.Cluster, r spec.Resolver, hide *engine
 		return nil, err
 	}
 	return transport.NewFleet(transport.Config{
-		Hosts: hosts(c), Via: o.Via, User: cmp.Or(access.API.User, "root@pam"), Password: pve.NewSecret(password),
+		Hosts: hosts(c), Via: o.Via, User: cmp.Or(access.API.User, "root@pam"), Password: pve.NewSecret(password), TokenID: tokenID, Token: pve.NewSecret(token),
 		Pin: cmp.Or(access.API.TLS.Pin, transport.PinFirstUse), CAFile: Home(access.API.TLS.CAFile), Pins: pins, SSH: ssh, Now: o.Now, Log: o.Log,
 	})
+}
+
+// apiToken takes apart USER@REALM!ID=SECRET.
+func apiToken(s spec.Secret, secret func(spec.Secret) (string, error)) (id, token string, err error) {
+	text, err := secret(s)
+	if err != nil || text == "" {
+		return "", "", err
+	}
+	id, token, ok := strings.Cut(text, "=")
+	if user, name, isToken := strings.Cut(id, "!"); !ok || !isToken || token == "" || name == "" || !strings.Contains(user, "@") {
+		return "", "", errors.New("what is there is no USER@REALM!ID=SECRET")
+	}
+	return id, token, nil
 }
 
 func hosts(c *spec.Cluster) []transport.Host {

@@ -22,6 +22,7 @@ func Names(c *spec.Cluster) []string {
 // Look runs all checks of preflight on the machines and returns what they found.
 func (s *Session) Look(ctx context.Context, ignore []string) (preflight.Report, error) {
 	seen := facts.Gather(ctx, Targets(Names(s.Spec), s.Nodes), facts.Want{Probes: preflight.Probes(s.Spec), Parallel: s.Options.Parallel, Now: s.Clock.Now})
+	seen.Here = s.here().facts(s.Spec)
 	return preflight.Run(preflight.Input{Spec: s.Spec, Facts: &seen, Now: s.Clock.Now()}, ignore)
 }
 

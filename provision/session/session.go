@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/program"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/steps"
 	"github.com/quorate/quorate/provision/transport"
@@ -19,6 +20,7 @@ type Session struct {
 	Clock    engine.Clock
 	Resolver spec.Resolver
 	Files    steps.Files
+	Program  program.Source // that is copied to the nodes as their exporter; nil: the one that runs
 	Redact   *engine.Redactor
 	StateDir string // where run directories are made
 
@@ -58,10 +60,19 @@ func (e *PreflightError) Error() string {
 	return fmt.Sprintf("preflight: %d checks failed, nothing was changed: %v (fix them, or name them in --ignore-preflight)", len(e.Names), e.Names)
 }
 
+// here is the machine this runs on.
+func (s *Session) here() Here {
+	if s.Program == nil {
+		s.Program = program.Running()
+	}
+	return Here{s.Program, s.Files}
+}
+
 // env is what the steps share, on the nodes that are given.
 func (s *Session) env(nodes transport.Set) *steps.Env {
 	return &steps.Env{
-		Spec: s.Spec, Nodes: nodes, Clock: s.Clock, Files: s.Files, Hide: s.Redact.Add, Limits: s.Limits,
+		Program: s.here().Program,
+		Spec:    s.Spec, Nodes: nodes, Clock: s.Clock, Files: s.Files, Hide: s.Redact.Add, Limits: s.Limits,
 		BySSH: s.BySSH, AllowWipe: s.AllowWipe, RotateToken: s.RotateToken, RepairJoin: s.RepairJoin,
 		Secret: func(ctx context.Context, sec spec.Secret) (string, error) {
 			v, err := sec.Resolve(ctx, s.Resolver)

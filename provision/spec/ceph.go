@@ -32,7 +32,8 @@ type Pool struct {
 	MinSize int `yaml:"minSize" min:"1" max:"7"`
 	// PGNum is a power of two.
 	PGNum int `yaml:"pgNum" min:"1" max:"32768"`
-	// Autoscale is pg_autoscale_mode.
+	// Autoscale is pg_autoscale_mode: on changes pgNum by itself, warn raises a warning while the pool holds
+	// less than pgNum is meant for, off keeps pgNum.
 	Autoscale string `yaml:"autoscale" enum:"on,warn,off"`
 	// Application that uses the pool.
 	Application string `yaml:"application" enum:"rbd,cephfs,rgw"`

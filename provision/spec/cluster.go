@@ -68,7 +68,10 @@ type APIAccess struct {
 	User string `yaml:"user"`
 	// Password of the user; not needed when everything goes through SSH.
 	Password Secret `yaml:"password"`
-	TLS      TLS    `yaml:"tls"`
+	// Token is an API token, USER@REALM!ID=SECRET, used where there is no password. With the role PVEAuditor
+	// it does for verify and import; creating a cluster, joining and creating OSDs need root's password.
+	Token Secret `yaml:"token"`
+	TLS   TLS    `yaml:"tls"`
 }
 
 // TLS says which certificates of the API are believed.

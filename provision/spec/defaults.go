@@ -60,7 +60,7 @@ func (c *Cluster) defaultCeph() {
 		or(&p.Size, 3)
 		or(&p.MinSize, 2)
 		or(&p.PGNum, 128)
-		or(&p.Autoscale, "warn")
+		or(&p.Autoscale, "off") // warn makes a HEALTH_WARN of a pool that is still empty
 		or(&p.Application, "rbd")
 		or(&p.FailureDomain, "host")
 	}

@@ -45,6 +45,7 @@ func TestImportOfABuiltClusterPlansNothing(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, text)
 			}
+			spec.Fits(t, text)
 			if n := [...]int{len(again.Spec.Nodes), len(again.Spec.Ceph.Pools), len(again.Spec.Storage), len(again.Spec.HA.Groups), len(again.Spec.Guests), len(again.Spec.Backup.Jobs), len(again.Spec.Nodes[1].OSDs)}; n != [...]int{3, 2, 3, 1, 1, 1, 3} {
 				t.Errorf("imported are %v nodes, pools, storages, groups, guests, jobs, OSDs", n)
 			}

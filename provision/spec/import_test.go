@@ -87,6 +87,7 @@ func TestImportedClusterReadsBack(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	Fits(t, out)
 	flat := strings.Join(strings.Fields(string(out)), " ")
 	for _, want := range []string{
 		"storage: cidr: 10.0.100.0/24 mtu: 9000 corosyncLink: 1 priority: 5 ceph: public+cluster migration: true",
@@ -172,6 +173,7 @@ func TestRecordedClusterIsImported(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	Fits(t, out)
 	if c.Metadata.Name != "lab1" || len(c.Spec.Nodes) != 3 || c.Spec.Nodes[1].NICs["mgmt"].Address.String() != "10.77.0.2" || c.Spec.Ceph.Declared() {
 		t.Errorf("\n%s", out)
 	}

@@ -34,6 +34,8 @@ func TestWhatIsWrittenReadsBackAsTheSame(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
+			Fits(t, []byte(text))
+			Fits(t, out)
 			if d := same(c, again); d != "" {
 				t.Errorf("%s\n%s", d, out)
 			}

@@ -40,7 +40,7 @@ func TestTheExampleIsRight(t *testing.T) {
 	check("config", c.Spec.Ceph.Config, map[string]map[string]Value{
 		"client": {"rbd_cache": "true", "rbd_cache_size": "67108864"}, "osd": {"osd_scrub_begin_hour": "2", "osd_scrub_end_hour": "6"},
 	})
-	check("pool", c.Spec.Ceph.Pools[0], Pool{Name: "vm-storage", Size: 3, MinSize: 2, PGNum: 128, Autoscale: "warn", Application: "rbd", FailureDomain: "host"})
+	check("pool", c.Spec.Ceph.Pools[0], Pool{Name: "vm-storage", Size: 3, MinSize: 2, PGNum: 128, Autoscale: "off", Application: "rbd", FailureDomain: "host"})
 	check("links", c.Links(), []Link{{Number: 0, Network: "mgmt", Priority: 10}, {Number: 1, Network: "storage", Priority: 5}})
 	check("disk", c.Spec.Guests[0].Disks[0], Disk{Bus: "scsi0", Storage: "vm-storage", Size: 8 << 30, Cache: "writeback", Discard: true})
 	check("HA", c.Spec.Guests[0].HA, &GuestHA{State: "started", Group: "critical_services", MaxRestart: 3, MaxRelocate: 3})

@@ -87,9 +87,9 @@ func (g *generator) of(t reflect.Type, r rules) map[string]any {
 	case reflect.TypeFor[netip.Prefix]():
 		return map[string]any{"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]{1,3}$"}
 	case reflect.TypeFor[Bytes](), reflect.TypeFor[MiB]():
-		return map[string]any{"type": []any{"string", "integer"}, "pattern": "^[0-9.]+ ?([KMGT](i?B)?|B)?$", "minimum": 0}
+		return map[string]any{"type": []any{"string", "number"}, "pattern": "^[0-9.]+ ?([KMGTkmgt](i?[Bb])?|[Bb])?$", "minimum": 0}
 	case reflect.TypeFor[Value]():
-		return map[string]any{"type": []any{"string", "number", "boolean"}}
+		return words()
 	case reflect.TypeFor[Secret]():
 		return g.secret()
 	}
@@ -97,9 +97,9 @@ func (g *generator) of(t reflect.Type, r rules) map[string]any {
 	case reflect.Pointer:
 		return g.of(t.Elem(), r)
 	case reflect.Slice:
-		return map[string]any{"type": "array", "items": g.of(t.Elem(), r)}
+		return map[string]any{"type": "array", "items": g.required(t.Elem(), r)}
 	case reflect.Map:
-		return map[string]any{"type": "object", "additionalProperties": g.of(t.Elem(), r)}
+		return map[string]any{"type": "object", "additionalProperties": g.required(t.Elem(), r)}
 	case reflect.Struct:
 		return g.object(t)
 	case reflect.Bool:
@@ -117,14 +117,31 @@ func (g *generator) of(t reflect.Type, r rules) map[string]any {
 	if len(r.enum) > 0 {
 		return map[string]any{"enum": r.enum}
 	}
-	return map[string]any{"type": "string"}
+	return words()
+}
+
+// words take whatever is no list and no mapping: 012 and on are text where text is wanted.
+func words() map[string]any { return map[string]any{"type": []any{"string", "number", "boolean"}} }
+
+// required is of a value that must be there: it is not null, and no empty text or list.
+func (g *generator) required(t reflect.Type, r rules) map[string]any {
+	s := g.of(t, r)
+	switch {
+	case s["$ref"] != nil:
+		s["type"] = "object"
+	case t.Kind() == reflect.Slice:
+		s["minItems"] = 1
+	case t.Kind() == reflect.String && len(r.enum) == 0:
+		s["minLength"] = 1
+	}
+	return s
 }
 
 func (g *generator) secret() map[string]any {
-	text := map[string]any{"type": "string", "minLength": 1}
+	place := map[string]any{"type": "string", "minLength": 1}
 	g.defs["Secret"] = map[string]any{
-		"description": g.docs["Secret"], "type": "object", "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
-		"properties": map[string]any{"env": text, "file": text, "prompt": text},
+		"description": g.docs["Secret"], "type": []any{"object", "null"}, "additionalProperties": false, "minProperties": 1, "maxProperties": 1,
+		"properties": map[string]any{"env": place, "file": place, "prompt": place},
 	}
 	return map[string]any{"$ref": "#/$defs/Secret"}
 }
@@ -142,18 +159,20 @@ func (g *generator) object(t reflect.Type) map[string]any {
 		if name == "" {
 			continue
 		}
-		s := g.of(f.Type, rulesOf(f))
-		if d := describe(g.docs, t, f); d != "" {
-			s["description"] = d
-		}
-		properties[name] = s
-		if rulesOf(f).need {
+		r := rulesOf(f)
+		s := g.of(f.Type, r)
+		if r.need {
+			s = g.required(f.Type, r)
 			required = append(required, name)
 		} else {
 			orNull(s)
 		}
+		if d := describe(g.docs, t, f); d != "" {
+			s["description"] = d
+		}
+		properties[name] = s
 	}
-	object := map[string]any{"description": g.docs[t.Name()], "type": "object", "additionalProperties": false, "properties": properties}
+	object := map[string]any{"description": g.docs[t.Name()], "type": []any{"object", "null"}, "additionalProperties": false, "properties": properties}
 	if len(required) > 0 {
 		object["required"] = required
 	}
@@ -161,14 +180,11 @@ func (g *generator) object(t reflect.Type) map[string]any {
 	return ref
 }
 
-// orNull lets a value be null, as if it were left out. Objects have no null, so that an editor's
-// message is about the field that is wrong.
+// orNull lets a value be null, as if it were left out. What a $ref stands for lets that already.
 func orNull(s map[string]any) {
 	switch t := s["type"].(type) {
 	case string:
-		if t != "object" && t != "array" {
-			s["type"] = []any{t, "null"}
-		}
+		s["type"] = []any{t, "null"}
 	case []any:
 		s["type"] = append(t, "null")
 	}
@@ -183,7 +199,7 @@ func orNull(s map[string]any) {
 
 func TestSchemaIsCurrent(t *testing.T) {
 	g := &generator{docs: comments(t), defs: map[string]any{}}
-	s := g.of(reflect.TypeFor[Cluster](), rules{})
+	s := g.required(reflect.TypeFor[Cluster](), rules{})
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "Quorate cluster.yaml, " + APIVersion
 	s["$defs"] = g.defs

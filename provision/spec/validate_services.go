@@ -53,9 +53,6 @@ var storageTypes = map[string]struct{ need, may, content []string }{
 	StorageDir:    {need: []string{"path"}, may: []string{"shared", "prune"}, content: []string{"images", "rootdir", "backup", "iso", "vztmpl", "snippets", "import"}},
 }
 
-// StorageContent is what a type of storage can hold; nil for an unknown type.
-func StorageContent(kind string) []string { return slices.Clone(storageTypes[kind].content) }
-
 // fields are the names of those fields of a storage that only some types have, if they have a value.
 func (s Storage) fields() map[string]bool {
 	return map[string]bool{

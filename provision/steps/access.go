@@ -153,12 +153,13 @@ func (s *accessStep) Diff(have engine.Observed) []engine.Change {
 	if w.Token.ID == "" {
 		return out
 	}
-	path := "token/" + s.tokenID()
+	path, tokenRole := "token/"+s.tokenID(), seen.tokenRole
 	switch {
 	case !seen.token:
 		add(true, path, "secret to "+w.Token.SecretOut, doToken)
 	case !seen.secret && (s.RotateToken || seen.lost):
 		out = append(out, engine.Change{Path: path, From: "secret lost", To: "new secret to " + w.Token.SecretOut, Action: engine.Update, Risk: engine.Low, Key: doRotate})
+		tokenRole = false // it goes with the old token
 	case !seen.secret:
 		out = append(out, engine.Change{Path: path, From: "exists", Action: engine.Noop,
 			Note: "its secret is not in " + w.Token.SecretOut + " and cannot be read again; --rotate-token makes a new one"})
@@ -166,7 +167,7 @@ func (s *accessStep) Diff(have engine.Observed) []engine.Change {
 		out = append(out, engine.Change{Path: path, From: "secret in " + w.Token.SecretOut, Action: engine.Noop, Note: "--rotate-token: remove that file first"})
 	}
 	if w.Token.PrivSep {
-		add(!seen.tokenRole, "acl/"+s.tokenID(), w.Role+" on /", doTokenACL)
+		add(!tokenRole, "acl/"+s.tokenID(), w.Role+" on /", doTokenACL)
 	}
 	return out
 }

@@ -53,47 +53,55 @@ func (s *mdsStep) Observe(ctx context.Context) (engine.Observed, error) {
 	return s.observeDaemons(ctx, "mds", s.want().Ceph.MDS)
 }
 
-func (e *Env) observeDaemons(ctx context.Context, kind string, want []string) (engine.Observed, error) {
-	if len(want) == 0 {
-		return map[string]daemon{}, nil
-	}
-	node, mons, err := e.cephNode(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if node == "" || kind == "mon" || len(mons) == 0 {
-		if mons == nil || kind != "mon" && len(mons) == 0 {
-			mons = map[string]daemon{}
-		}
-		return mons, nil
-	}
-	return wrap(e.daemons(ctx, node, kind))
+// daemonsSeen are the daemons of a kind.
+type daemonsSeen struct {
+	there map[string]daemon
+	mons  bool // there are monitors
 }
 
-func wrap(d map[string]daemon, err error) (engine.Observed, error) {
-	if err != nil {
-		return nil, err
+func (e *Env) observeDaemons(ctx context.Context, kind string, want []string) (engine.Observed, error) {
+	seen := daemonsSeen{there: map[string]daemon{}}
+	if len(want) == 0 {
+		return seen, nil
 	}
-	return d, nil
+	node, mons, err := e.cephNode(ctx)
+	if err != nil || node == "" || len(mons) == 0 {
+		return seen, err
+	}
+	if seen.mons = true; kind == "mon" {
+		seen.there = mons
+		return seen, nil
+	}
+	seen.there, err = e.daemons(ctx, node, kind)
+	return seen, err
 }
 
 func (s *monStep) Diff(have engine.Observed) []engine.Change {
-	return missingDaemons(have, "mon", s.want().Ceph.Monitors)
+	return missingDaemons(have.(daemonsSeen), "mon", s.want().Ceph.Monitors)
 }
 
 func (s *mgrStep) Diff(have engine.Observed) []engine.Change {
-	return missingDaemons(have, "mgr", s.want().Ceph.Managers)
+	seen := have.(daemonsSeen)
+	out := missingDaemons(seen, "mgr", s.want().Ceph.Managers)
+	if seen.mons || len(s.want().Ceph.Monitors) == 0 {
+		return out
+	}
+	for i, first := 0, s.want().Ceph.Monitors[0]; i < len(out); i++ {
+		if out[i].Node == first {
+			out[i].Action, out[i].Risk, out[i].Note = engine.Noop, engine.Safe, "the first monitor brings it along"
+		}
+	}
+	return out
 }
 
 func (s *mdsStep) Diff(have engine.Observed) []engine.Change {
-	return missingDaemons(have, "mds", s.want().Ceph.MDS)
+	return missingDaemons(have.(daemonsSeen), "mds", s.want().Ceph.MDS)
 }
 
-func missingDaemons(have engine.Observed, kind string, want []string) []engine.Change {
-	seen := have.(map[string]daemon)
+func missingDaemons(seen daemonsSeen, kind string, want []string) []engine.Change {
 	var out []engine.Change
 	for _, n := range want {
-		if _, ok := seen[n]; !ok {
+		if _, ok := seen.there[n]; !ok {
 			out = append(out, engine.Change{Node: n, Path: kind + "/" + n, To: "running", Action: engine.Create, Risk: engine.Low})
 		}
 	}

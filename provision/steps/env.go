@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/program"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -60,9 +61,11 @@ type Env struct {
 	// Secret fetches a secret of the file. Whoever provides it sees to it that it is never shown.
 	Secret func(ctx context.Context, s spec.Secret) (string, error)
 	// Hide is told of secrets that come up on the way, such as that of a new token.
-	Hide   func(string)
-	Files  Files
-	Limits Limits
+	Hide  func(string)
+	Files Files
+	// Program is what is copied to the nodes as their exporter.
+	Program program.Source
+	Limits  Limits
 
 	BySSH       bool // join without the password of root, by SSH from node to node
 	AllowWipe   bool

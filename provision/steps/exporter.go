@@ -15,13 +15,8 @@ import (
 // list of targets for Prometheus.
 type exporterStep struct{ *Env }
 
-// The exporter on a node.
-const (
-	exporterPackage = "quorate"
-	exporterUnit    = "quorate"
-	exporterToken   = "/etc/quorate/pve-token"
-	exporterUpload  = "/var/cache/quorate/quorate.deb"
-)
+// exporterToken is where the exporter looks for its token, on a node.
+const exporterToken = "/etc/quorate/pve-token"
 
 // The rights of the exporter's Ceph client. Narrower ones make commands to managers hang.
 var cephCaps = []string{"mon", "allow r", "mgr", "allow r"}
@@ -31,11 +26,13 @@ type exporterSeen struct {
 	nodes   map[string]exporterNode
 	targets string
 	token   string // what secretOut holds
+	wanted  software
 }
 
 type exporterNode struct {
-	version, token, keyring string
-	active                  bool
+	token, keyring string
+	installed      installed
+	active         bool
 }
 
 func (*exporterStep) ID() engine.ID         { return idExporter }
@@ -56,12 +53,15 @@ func (s *exporterStep) Observe(ctx context.Context) (engine.Observed, error) {
 		}
 		_, secret, _ := strings.Cut(strings.TrimSpace(seen.token), "=")
 		s.Hide(secret)
+		if seen.wanted, err = s.software(); err != nil {
+			return nil, err
+		}
 	}
 	if seen.keyring, err = s.client(ctx); err != nil {
 		return nil, err
 	}
 	for _, n := range s.names() {
-		if seen.nodes[n], err = s.observe(ctx, n); err != nil {
+		if seen.nodes[n], err = s.observe(ctx, n, seen.wanted); err != nil {
 			return nil, err
 		}
 	}
@@ -115,7 +115,7 @@ func (s *exporterStep) ask(ctx context.Context, node string, c transport.Command
 	return out.Stdout, err
 }
 
-func (s *exporterStep) observe(ctx context.Context, node string) (exporterNode, error) {
+func (s *exporterStep) observe(ctx context.Context, node string, wanted software) (exporterNode, error) {
 	w := s.want().Monitoring
 	var v exporterNode
 	var err error
@@ -128,7 +128,7 @@ func (s *exporterStep) observe(ctx context.Context, node string) (exporterNode, 
 	if !w.Exporter.Install {
 		return v, nil
 	}
-	if v.version, err = s.ask(ctx, node, transport.PackageVersion(exporterPackage)); err != nil {
+	if v.installed, err = s.installed(ctx, node, wanted); err != nil {
 		return v, err
 	}
 	if v.token, err = s.ask(ctx, node, transport.ReadFile(exporterToken)); err != nil {
@@ -143,47 +143,57 @@ func (s *exporterStep) observe(ctx context.Context, node string) (exporterNode, 
 const (
 	doClient  = "client"
 	doKeyring = "keyring"
-	doPackage = "package"
+	doInstall = "install"
 	doSecret  = "secret"
 	doService = "service"
 	doTargets = "targets"
 )
 
+// A putting is a piece of software that is put on a node, or the token.
+type putting struct {
+	file    file
+	running bool // the exporter, until now
+}
+
 func (s *exporterStep) Diff(have engine.Observed) []engine.Change {
 	seen, w := have.(exporterSeen), s.want().Monitoring
 	var out []engine.Change
-	add := func(node, path, from, to, key string) {
-		c := engine.Change{Node: node, Path: path, From: from, To: to, Action: engine.Create, Risk: engine.Safe, Key: key}
+	add := func(node, path, from, to, key string, do any) {
+		c := engine.Change{Node: node, Path: path, From: from, To: to, Action: engine.Create, Risk: engine.Safe, Key: key, Do: do}
 		if from != "" {
 			c.Action = engine.Update
 		}
 		out = append(out, c)
 	}
 	if w.Cephx.Name != "" && seen.keyring == "" {
-		add("", "cephx/"+w.Cephx.Name, "", strings.Join(cephCaps, " "), doClient)
+		add("", "cephx/"+w.Cephx.Name, "", strings.Join(cephCaps, " "), doClient, nil)
 	}
 	for _, n := range s.names() {
 		v := seen.nodes[n]
 		if w.Cephx.Name != "" && (seen.keyring == "" || keyOf(v.keyring) != keyOf(seen.keyring)) {
-			add(n, "keyring"+w.Cephx.Keyring, old(v.keyring), "key of "+w.Cephx.Name, doKeyring)
+			add(n, "keyring"+w.Cephx.Keyring, old(v.keyring), "key of "+w.Cephx.Name, doKeyring, nil)
 		}
 		if !w.Exporter.Install {
 			continue
 		}
-		fresh := false
-		if v.version == "" {
-			add(n, "package/"+exporterPackage, "", "installed", doPackage)
+		before := len(out)
+		for _, f := range seen.wanted.differ(v.installed) {
+			to := f.from
+			if f.data == nil {
+				to = "none"
+			}
+			add(n, f.what+f.path, old(v.installed.sums[f.path]), to, doInstall, putting{f, v.active})
 		}
-		if w.Token.SecretOut != "" && (seen.token == "" && v.token == "" || seen.token != "" && v.token != seen.token) {
-			add(n, "token"+exporterToken, old(v.token), "as in "+w.Token.SecretOut, doSecret)
-			fresh = true
+		lost := seen.token == "" && (v.token == "" || s.RotateToken) // there will be another
+		if w.Token.SecretOut != "" && (lost || seen.token != "" && v.token != seen.token) {
+			add(n, "token"+exporterToken, old(v.token), "as in "+w.Token.SecretOut, doSecret, putting{running: v.active})
 		}
-		if !v.active || fresh {
-			add(n, "service/"+exporterUnit, "", "running", doService)
+		if !v.active || len(out) > before {
+			add(n, "service/"+exporterUnit, "", "running", doService, nil)
 		}
 	}
 	if w.Targets != "" && seen.targets != s.targets() {
-		add("", "targets/"+w.Targets, old(seen.targets), fmt.Sprintf("%d targets", len(s.names())), doTargets)
+		add("", "targets/"+w.Targets, old(seen.targets), fmt.Sprintf("%d targets", len(s.names())), doTargets, nil)
 	}
 	return out
 }
@@ -216,14 +226,6 @@ func (s *exporterStep) targets() string {
 
 func (s *exporterStep) Apply(ctx context.Context, c engine.Change, report engine.Reporter) error {
 	w := s.want().Monitoring
-	run := func(node string, commands ...transport.Command) error {
-		for _, c := range commands {
-			if _, err := s.Nodes.Shell(node).Run(ctx, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	switch c.Key {
 	case doClient:
 		_, err := s.makeClient(ctx)
@@ -233,9 +235,9 @@ func (s *exporterStep) Apply(ctx context.Context, c engine.Change, report engine
 		if err != nil {
 			return err
 		}
-		return run(c.Node, transport.WriteFile(w.Cephx.Keyring, "0600", []byte(keyring)))
-	case doPackage:
-		return s.install(ctx, c.Node, run, report)
+		return s.run(ctx, c.Node, transport.WriteFile(w.Cephx.Keyring, "0600", []byte(keyring)))
+	case doInstall:
+		return s.install(ctx, c.Node, c.Do.(putting), report)
 	case doSecret:
 		token, err := s.local(w.Token.SecretOut)
 		if err != nil {
@@ -244,11 +246,21 @@ func (s *exporterStep) Apply(ctx context.Context, c engine.Change, report engine
 		if token == "" {
 			return &engine.Advice{Node: c.Node, Err: fmt.Errorf("the secret of the token is not in %s", w.Token.SecretOut), Do: "--rotate-token makes a new one"}
 		}
-		return run(c.Node, transport.WriteFile(exporterToken, "0600", []byte(token)))
+		return s.run(ctx, c.Node, c.Do.(putting).then(transport.WriteFile(exporterToken, "0600", []byte(token)))...)
 	case doService:
-		return run(c.Node, transport.StartService(exporterUnit)...)
+		return s.run(ctx, c.Node, transport.StartService(exporterUnit)...)
 	}
 	return s.Files.Write(w.Targets, []byte(s.targets()), 0o644)
+}
+
+// run runs commands on a node, one after the other.
+func (s *exporterStep) run(ctx context.Context, node string, commands ...transport.Command) error {
+	for _, c := range commands {
+		if _, err := s.Nodes.Shell(node).Run(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeClient returns the client's keyring, making it if need be.
@@ -262,22 +274,6 @@ func (s *exporterStep) makeClient(ctx context.Context) (string, error) {
 	return out.Stdout, err
 }
 
-func (s *exporterStep) install(ctx context.Context, node string, run func(string, ...transport.Command) error, report engine.Reporter) error {
-	report.Progress(node, "installing "+exporterPackage)
-	deb := s.want().Monitoring.Exporter.Package
-	if deb == "" {
-		if err := run(node, transport.InstallPackages(exporterPackage)); err != nil {
-			return &engine.Advice{Node: node, Err: err, Do: "if no repository has it, give the file in spec.monitoring.exporter.package"}
-		}
-		return nil
-	}
-	b, err := s.Files.Read(deb)
-	if err != nil {
-		return err
-	}
-	return run(node, transport.WriteFile(exporterUpload, "0644", b), transport.InstallPackages(exporterUpload))
-}
-
 // Wait implements engine.Step.
 func (s *exporterStep) Wait(ctx context.Context, report engine.Reporter) error {
 	if !s.want().Monitoring.Exporter.Install {
@@ -285,16 +281,22 @@ func (s *exporterStep) Wait(ctx context.Context, report engine.Reporter) error {
 	}
 	p := s.poll("the exporter running on all nodes", s.Limits.Reach)
 	return p.Until(ctx, func(ctx context.Context) (bool, string, error) {
-		var out []string
-		for _, n := range s.names() {
-			active, err := s.ask(ctx, n, transport.ServiceActive(exporterUnit))
-			if err != nil {
-				return false, "", err
-			}
-			if active == "" {
-				out = append(out, n)
-			}
-		}
-		return len(out) == 0, "not on " + strings.Join(out, ", "), nil
+		out, err := s.down(ctx)
+		return len(out) == 0, "not on " + strings.Join(out, ", ") + " (`journalctl -u " + exporterUnit + "` there says why)", err
 	})
+}
+
+// down are the nodes on which the exporter does not run.
+func (s *exporterStep) down(ctx context.Context) ([]string, error) {
+	var out []string
+	for _, n := range s.names() {
+		active, err := s.ask(ctx, n, transport.ServiceActive(exporterUnit))
+		if err != nil {
+			return out, err
+		}
+		if active == "" {
+			out = append(out, n)
+		}
+	}
+	return out, nil
 }

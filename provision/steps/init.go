@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/facts"
 	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -39,27 +39,7 @@ func (s *initStep) Observe(ctx context.Context) (engine.Observed, error) {
 	case err != nil:
 		return nil, err
 	}
-	return globalSection(text), nil
-}
-
-// globalSection reads key = value of [global]; keys are written with blanks or underscores.
-func globalSection(text string) cephConf {
-	out := cephConf{}
-	section := ""
-	for _, l := range strings.Split(text, "\n") {
-		l = strings.TrimSpace(l)
-		if strings.HasPrefix(l, "[") {
-			section = strings.Trim(l, "[] ")
-			continue
-		}
-		k, v, ok := strings.Cut(l, "=")
-		if !ok || section != "global" || strings.HasPrefix(l, "#") || strings.HasPrefix(l, ";") {
-			continue
-		}
-		k = strings.ReplaceAll(strings.TrimSpace(k), " ", "_")
-		out[k] = strings.TrimSpace(v)
-	}
-	return out
+	return cephConf(facts.ParseCephConf(text, "global")), nil
 }
 
 // networks are Ceph's of the file: public, and cluster if that is another.

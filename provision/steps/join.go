@@ -235,6 +235,7 @@ func (s *joinStep) join(ctx context.Context, m living.View, name string, report 
 func (s *joinStep) joined(ctx context.Context, member, name, upid string, report engine.Reporter) error {
 	p := s.poll("node "+name+" in cluster "+s.name(), s.Limits.Join)
 	var failed error
+	var last living.View
 	err := p.Until(ctx, func(ctx context.Context) (bool, string, error) {
 		if failed = s.taskFailed(ctx, name, upid); failed != nil {
 			return true, "", nil
@@ -243,6 +244,7 @@ func (s *joinStep) joined(ctx context.Context, member, name, upid string, report
 		if err != nil {
 			return false, "", err
 		}
+		last = m
 		listed, online := m.Has(name)
 		state := fmt.Sprintf("%s lists it: %t, online: %t, quorate: %t", member, listed, online, m.Quorate)
 		report.Progress(name, state)
@@ -264,16 +266,15 @@ func (s *joinStep) joined(ctx context.Context, member, name, upid string, report
 	switch {
 	case failed != nil:
 		return failed
+	case err == nil && upid != "":
+		if t, err := s.tasks().Status(ctx, upid); err == nil {
+			s.tasks().Warn(ctx, upid, t.Exit, report)
+		}
+		return nil
 	case err == nil || ctx.Err() != nil:
 		return err
 	}
-	return &engine.Advice{Node: name, Err: err, Do: repairAdvice(member, name)}
-}
-
-func repairAdvice(member, name string) string {
-	return fmt.Sprintf("look at `journalctl -u corosync -u pve-cluster` on %[2]s. If it is not going to come: on %[1]s `pvecm expected 1` if that has lost quorum over it, then `pvecm delnode %[2]s`; "+
-		"on %[2]s `systemctl stop pve-cluster corosync; pmxcfs -l; rm -f /etc/pve/corosync.conf /etc/corosync/*; killall pmxcfs; systemctl start pve-cluster`; "+
-		"then run apply again. If %[2]s has no guests, apply --target join --repair-join does the same", member, name)
+	return &engine.Advice{Node: name, Err: err, Do: repairAdvice(last, member, name)}
 }
 
 // taskFailed returns how the joining task ended, if it did badly and its node still tells.
@@ -286,34 +287,6 @@ func (s *joinStep) taskFailed(ctx context.Context, node, upid string) error {
 		return nil // not known is not failed
 	}
 	return s.tasks().Failure(ctx, upid, t.Exit)
-}
-
-// repair takes a node that joined halfway out of the cluster again. Guests would show that it was a
-// proper member once; the cluster knows them even of a node that does not answer.
-func (s *joinStep) repair(ctx context.Context, m living.View, name string, report engine.Reporter) error {
-	rows, err := s.texts(ctx, m.Node, "/cluster/resources?type=vm")
-	if err != nil {
-		return err
-	}
-	for _, r := range rows {
-		if r["node"] == name {
-			return fmt.Errorf("%s has guests, such as %s: it is not repaired by a program", name, r["id"])
-		}
-	}
-	report.Progress(name, "is taken out of the cluster")
-	if err := s.Nodes.API(m.Node).Delete(ctx, "/cluster/config/nodes/"+name, nil); err != nil {
-		return err
-	}
-	for _, c := range transport.LeaveCluster() {
-		if _, err := s.Nodes.Shell(name).Run(ctx, c); err != nil {
-			return err
-		}
-	}
-	s.Nodes.Renew(name, "") // what its certificate is now, nobody has seen
-	return s.poll(name+" to answer, alone", s.Limits.Reach).Until(ctx, func(ctx context.Context) (bool, string, error) {
-		own, err := s.view(ctx, name)
-		return err == nil && own.Name == "", "it is in cluster " + own.Name, err
-	})
 }
 
 func (s *joinStep) Wait(ctx context.Context, report engine.Reporter) error {

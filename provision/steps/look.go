@@ -54,6 +54,30 @@ func (e *Env) Quorum(ctx context.Context) (Quorum, error) {
 	return q, nil
 }
 
+// Apart lists the nodes of the file that see another cluster than all of it with quorum. When the network
+// is cut for one direction only, the others do not notice.
+func (e *Env) Apart(ctx context.Context) ([]string, error) {
+	var out []string
+	for _, n := range e.names() {
+		v, err := e.view(ctx, n)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, err
+		case err != nil:
+			out = append(out, n+" does not answer")
+			continue
+		case v.Name != e.name() || !v.Quorate:
+			out = append(out, n+" has no quorum")
+		}
+		for _, m := range e.names() {
+			if _, online := v.Has(m); !online {
+				out = append(out, n+" does not see "+m)
+			}
+		}
+	}
+	return out, nil
+}
+
 // A CephView is the part of `ceph status` that acceptance looks at.
 type CephView struct {
 	Health       string
@@ -186,3 +210,8 @@ func (e *Env) MonitorsMissing(v CephView) []string {
 
 // Name is the cluster's, as the file has it.
 func (e *Env) Name() string { return e.name() }
+
+// ExportersDown are the nodes on which the exporter does not run.
+func (e *Env) ExportersDown(ctx context.Context) ([]string, error) {
+	return (&exporterStep{e}).down(ctx)
+}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/quorate/quorate/internal/source/pve"
 	"github.com/quorate/quorate/provision/engine"
@@ -112,7 +114,7 @@ func (s *networkStep) diff(have map[string]iface, n spec.Node, net spec.Network,
 	c := engine.Change{Node: n.Name, Path: "interface/" + want.Name, To: want.String(), Risk: engine.Medium, Do: want}
 	for _, other := range have {
 		// A file that names no bridge and no port is content with whichever interface has the address.
-		if (other.CIDR == want.CIDR || other.CIDR6 == want.CIDR) && (other.Name == want.Name || want.Name == "") {
+		if want.at(other) && (other.Name == want.Name || want.Name == "") {
 			return s.sameAddress(c, other, want)
 		}
 	}
@@ -124,12 +126,24 @@ func (s *networkStep) diff(have map[string]iface, n spec.Node, net spec.Network,
 		c.Action, c.Note = engine.Forbidden, "the node has no such port"
 	case !exists:
 		c.Action = engine.Create
-	case is.CIDR != "" && is.CIDR != want.CIDR:
+	case want.CIDR != "" && is.CIDR != "", want.CIDR6 != "" && is.CIDR6 != "": // and another
 		c.Action, c.From, c.Note = engine.Forbidden, is.String(), "the address of an interface in use is not changed by a program"
 	default:
 		c.Action, c.From = engine.Update, is.String()
 	}
 	return c, true
+}
+
+// at says whether another interface has the address that this one wants.
+func (i iface) at(other iface) bool {
+	return i.CIDR != "" && sameCIDR(i.CIDR, other.CIDR) || i.CIDR6 != "" && sameCIDR(i.CIDR6, other.CIDR6)
+}
+
+// sameCIDR knows that an address of IPv6 can be written in several ways.
+func sameCIDR(a, b string) bool {
+	p, perr := netip.ParsePrefix(a)
+	q, qerr := netip.ParsePrefix(b)
+	return a == b || perr == nil && qerr == nil && p == q
 }
 
 func (s *networkStep) sameAddress(c engine.Change, is, want iface) (engine.Change, bool) {
@@ -151,7 +165,12 @@ func wantedIface(n spec.Node, net spec.Network, nic spec.NIC) iface {
 	if net.VLAN > 0 && port != "" {
 		port += "." + strconv.Itoa(net.VLAN)
 	}
-	w := iface{CIDR: fmt.Sprintf("%s/%d", nic.Address, net.CIDR.Bits()), Type: "eth", Name: port}
+	w := iface{Type: "eth", Name: port}
+	if cidr := fmt.Sprintf("%s/%d", nic.Address, net.CIDR.Bits()); nic.Address.Is4() {
+		w.CIDR = cidr
+	} else {
+		w.CIDR6 = cidr
+	}
 	switch {
 	case net.Bridge != "":
 		w.Name, w.Type, w.Ports = net.Bridge, "bridge", port
@@ -169,7 +188,7 @@ func wantedIface(n spec.Node, net spec.Network, nic spec.NIC) iface {
 
 // String is the interface for people.
 func (i iface) String() string {
-	text := i.CIDR
+	text := strings.TrimSpace(i.CIDR + " " + i.CIDR6)
 	if text == "" {
 		text = "no address"
 	}
@@ -199,12 +218,17 @@ func (s *networkStep) Apply(ctx context.Context, c engine.Change, report engine.
 	want := c.Do.(iface)
 	node, api := c.Node, s.Nodes.API(c.Node)
 	path := "/nodes/" + node + "/network"
-	p := transport.Params{"type": want.Type, "cidr": want.CIDR, "autostart": true}
+	p := transport.Params{"type": want.Type, "autostart": true}
+	address, gateway := "cidr", "gateway"
+	if want.CIDR6 != "" {
+		address, gateway = "cidr6", "gateway6"
+	}
+	p[address] = want.CIDR + want.CIDR6
 	if want.Ports != "" {
 		p["bridge_ports"] = want.Ports
 	}
 	if want.Gateway != "" {
-		p["gateway"] = want.Gateway
+		p[gateway] = want.Gateway
 	}
 	if want.MTU.Known {
 		p["mtu"] = want.MTU.V

@@ -9,7 +9,7 @@ import (
 	"github.com/quorate/quorate/internal/source/pve"
 )
 
-// ticketAPI is the API of one node as a user with a ticket.
+// ticketAPI is the API of one node as a user with a ticket, or with a token.
 type ticketAPI struct {
 	f    *Fleet
 	host Host
@@ -31,8 +31,12 @@ func (a *ticketAPI) open(ctx context.Context) (*pve.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	auth := pve.Auth{User: c.User, Password: c.Password}
+	if c.TokenID != "" {
+		auth = pve.Auth{TokenID: c.TokenID, TokenSecret: c.Token}
+	}
 	client, err := pve.New(pve.Config{
-		Endpoints: []string{"https://" + a.host.API}, Auth: pve.Auth{User: c.User, Password: c.Password},
+		Endpoints: []string{"https://" + a.host.API}, Auth: auth,
 		TLS: t, Timeout: c.Timeout, Log: c.Log, Now: c.Now,
 	})
 	if err != nil {
@@ -111,6 +115,9 @@ func (a *ticketAPI) do(ctx context.Context, call func(*pve.Client) error) error 
 		// Refused, hence not carried out: the ticket was too old, or the node has joined a cluster and
 		// has another key. The client has forgotten it and logs in again. A wrong password is refused twice.
 		err = call(c)
+	}
+	if id := a.f.cfg.TokenID; id != "" && pve.IsKind(err, pve.Forbidden) {
+		err = fmt.Errorf("%w (the token %s lacks the right; to create a cluster, join or create OSDs no token does: give spec.access.api.password)", err, id)
 	}
 	return named(a.host.Name, err)
 }

@@ -49,9 +49,10 @@ func ShowCephClient(name string) Command {
 	return Command{Argv: []string{"ceph", "auth", "get", name}}
 }
 
-// PackageVersion shows which version of a Debian package is installed; it ends with 1 if none is.
+// PackageVersion shows the state of a Debian package and its version: "installed 1.2". It ends with 1 if
+// dpkg has never heard of it.
 func PackageVersion(name string) Command {
-	return Command{Argv: []string{"dpkg-query", "-W", "-f", "${Version}\\n", name}}
+	return Command{Argv: []string{"dpkg-query", "-W", "-f", "${db:Status-Status} ${Version}\\n", name}}
 }
 
 // ServiceActive ends with 3 if a service is not running.
@@ -59,9 +60,41 @@ func ServiceActive(unit string) Command {
 	return Command{Argv: []string{"systemctl", "is-active", unit}}
 }
 
-// StartService starts a service anew, now and at every boot.
+// StartService starts a service anew, now and at every boot, whatever its unit was before.
 func StartService(unit string) []Command {
-	return []Command{{Argv: []string{"systemctl", "enable", unit}}, {Argv: []string{"systemctl", "restart", unit}}}
+	return []Command{
+		{Argv: []string{"systemctl", "daemon-reload"}},
+		{Argv: []string{"systemctl", "reenable", unit}}, // enable leaves a link to what the unit was before
+		{Argv: []string{"systemctl", "restart", unit}},
+	}
+}
+
+// StopService stops a service that is known to systemd.
+func StopService(unit string) Command { return Command{Argv: []string{"systemctl", "stop", unit}} }
+
+// FileSums shows the SHA-256 of files; it ends with 1 if one is missing, and shows the others.
+func FileSums(paths ...string) Command {
+	return Command{Argv: append([]string{"sha256sum"}, paths...)}
+}
+
+// MoveFile gives a file another name; what had that name is gone.
+func MoveFile(from, to string) Command { return Command{Argv: []string{"mv", "-f", from, to}} }
+
+// RemoveFile removes a file that need not be there.
+func RemoveFile(path string) Command { return Command{Argv: []string{"rm", "-f", path}} }
+
+// ProgramVersion runs a program that says its version: that shows whether it can run on the node at all.
+func ProgramVersion(path string) Command { return Command{Argv: []string{path, "--version"}} }
+
+// DebVersion shows the version that is in a .deb.
+func DebVersion(path string) Command {
+	return Command{Argv: []string{"dpkg-deb", "-f", path, "Version"}}
+}
+
+// InstallDeb installs a .deb of the node, even if it is older than what is installed or calls itself
+// the same.
+func InstallDeb(path string) Command {
+	return InstallPackages("--reinstall", "--allow-downgrades", path)
 }
 
 // SetUpQDevice adds a qnetd host to the cluster.
@@ -77,6 +110,54 @@ func InstallPackages(names ...string) Command {
 	}
 	return Command{Argv: append(append(argv, "install"), names...)}
 }
+
+// OKToStop asks Ceph whether OSDs may stop together. It ends with 16 if placement groups would go offline,
+// with 11 if it does not know of all of them; since Pacific it says why in JSON.
+func OKToStop(ids ...int) Command {
+	argv := []string{"ceph", "osd", "ok-to-stop"}
+	for _, id := range ids {
+		argv = append(argv, strconv.Itoa(id))
+	}
+	return Command{Argv: argv}
+}
+
+// NodeMaintenance asks the HA manager to put a node into maintenance, or to end that. It works on any node
+// that sees quorum, and takes effect a round or two later.
+func NodeMaintenance(node string, on bool) Command {
+	verb := "disable"
+	if on {
+		verb = "enable"
+	}
+	return Command{Argv: []string{"ha-manager", "crm-command", "node-maintenance", verb, node}}
+}
+
+// QuorumStatus shows how a node sees the cluster when its API does not answer.
+func QuorumStatus() Command { return Command{Argv: []string{"pvecm", "status"}} }
+
+// SimulateUpgrade shows what InstallPackages() would do. It needs no lock.
+func SimulateUpgrade() Command {
+	return Command{Argv: []string{"apt-get", "--simulate", "dist-upgrade"}}
+}
+
+// FinishPackages configures packages that were unpacked when an upgrade was cut off.
+func FinishPackages() Command {
+	return Command{Argv: []string{"env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confold", "--configure", "-a"}}
+}
+
+// RunningKernel shows its version.
+func RunningKernel() Command { return Command{Argv: []string{"uname", "-r"}} }
+
+// InstalledKernels lists /boot.
+func InstalledKernels() Command { return Command{Argv: []string{"ls", "/boot"}} }
+
+// PinnedKernel shows the kernel that proxmox-boot-tool(8) was told to boot; it ends with 1 if none was.
+func PinnedKernel() Command { return ReadFile("/etc/kernel/proxmox-boot-pin") }
+
+// BootID is another one after each boot.
+func BootID() Command { return ReadFile("/proc/sys/kernel/random/boot_id") }
+
+// Reboot boots a node; the connection ends with it.
+func Reboot() Command { return Command{Argv: []string{"systemctl", "reboot"}} }
 
 // The files of a node's network and of the switch that puts them back.
 const (
@@ -114,10 +195,10 @@ func ReadFile(path string) Command { return Command{Argv: []string{"cat", path}}
 // reads are the beginnings of commands that change nothing.
 var reads = [][]string{
 	{"cat"}, {"uname"}, {"hostname"}, {"ls"}, {"test"}, {"readlink"}, {"lsmod"}, {"ping"}, {"true"}, {"stat"},
-	{"dpkg-query"}, {"pveversion"}, {"timedatectl", "show"}, {"chronyc", "tracking"}, {"date"}, {"ip"}, {"ethtool"},
+	{"sha256sum"}, {"dpkg-query"}, {"dpkg-deb", "-f"}, {"pveversion"}, {"timedatectl", "show"}, {"chronyc", "tracking"}, {"date"}, {"ip"}, {"ethtool"},
 	{"systemctl", "is-active"}, {"systemctl", "show"}, {"pvesh", "get"}, {"pvecm", "status"},
-	{"ceph", "config", "get"}, {"ceph", "config", "dump"}, {"ceph", "auth", "get"}, {"ceph", "status"}, {"ceph", "health"},
-	{"ha-manager", "status"},
+	{"ceph", "config", "get"}, {"ceph", "config", "dump"}, {"ceph", "auth", "get"}, {"ceph", "status"}, {"ceph", "health"}, {"ceph", "osd", "ok-to-stop"},
+	{"ha-manager", "status"}, {"corosync-cfgtool", "-s"}, {"apt-get", "--simulate"},
 	// The scripts of package facts, word for word: what varies comes as an argument and is only looked at.
 	{"bash", "-c", `if test -e "$0"; then echo yes; else echo no; fi`},
 	{"bash", "-c", `for i in "$@"; do echo "$i $(cat "/sys/class/net/$i/speed" 2>/dev/null)"; done`},
@@ -136,6 +217,12 @@ func (c Command) Reads() bool {
 		}
 	}
 	return false
+}
+
+// ExpectVotes lowers the votes that make a quorum, until the membership changes. It is safe only where
+// no other node of the cluster runs corosync.
+func ExpectVotes(n int) Command {
+	return Command{Argv: []string{"pvecm", "expected", strconv.Itoa(n)}}
 }
 
 // LeaveCluster undoes a join on the node it runs on, as pvecm(1) describes it.

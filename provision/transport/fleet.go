@@ -40,6 +40,8 @@ type Config struct {
 	Via      string // ViaAPI or ViaSSH
 	User     string // of the API: root@pam
 	Password pve.Secret
+	TokenID  string     // of an API token instead of user and password
+	Token    pve.Secret // its secret
 	Pin      string
 	CAFile   string
 	Pins     *Pins // for PinFirstUse

@@ -54,7 +54,12 @@ func (s *sshShell) Run(ctx context.Context, c Command) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
+	// NewSession knows no context, and a node that lost its power does not even refuse.
+	stop := context.AfterFunc(ctx, func() { s.drop(client) })
 	session, err := client.NewSession()
+	if !stop() {
+		return Output{}, &LostError{s.host.Name, "open SSH session", ctx.Err()}
+	}
 	if err != nil {
 		// The connection may have died since it was last used, and nothing has been sent yet.
 		s.drop(client)

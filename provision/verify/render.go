@@ -67,7 +67,11 @@ type junitText struct {
 // WriteJUnit writes the report for CI systems: what is not as wanted is a failure, what could not be
 // read an error.
 func (r Report) WriteJUnit(w io.Writer) error {
-	s := junitSuite{Name: "quorate provision verify " + r.Cluster, Tests: len(r.Checks), At: r.At.Format(time.RFC3339)}
+	title := r.Title
+	if title == "" {
+		title = "quorate provision verify " + r.Cluster
+	}
+	s := junitSuite{Name: title, Tests: len(r.Checks), At: r.At.Format(time.RFC3339)}
 	total := 0.0
 	for _, c := range r.Checks {
 		total += c.Took

@@ -31,6 +31,8 @@ type Check struct {
 
 // A Report is all of them.
 type Report struct {
+	// Title is that of the JUnit suite, when it is not a verification.
+	Title   string    `json:"-"`
 	Cluster string    `json:"cluster"`
 	At      time.Time `json:"at"`
 	Checks  []Check   `json:"checks"`
@@ -87,6 +89,13 @@ func probes(e *steps.Env, opt Options) []probe {
 			}})
 		}
 	}
+	out = append(out, probe{"same-view", "every node sees all the others", func(ctx context.Context) (bool, string, error) {
+		apart, err := e.Apart(ctx)
+		if len(apart) == 0 {
+			return true, "all", err
+		}
+		return false, strings.Join(apart, ", "), err
+	}})
 	add(storage, "storages", "active on every node that has them", e.Inactive)
 	add(guests, "guest-disks", "on the storages of the file", e.Misplaced)
 	add(ha, "ha-services", "started", e.NotStarted)
@@ -97,6 +106,7 @@ func probes(e *steps.Env, opt Options) []probe {
 		}})
 	}
 	add(backup, "backup-jobs", "enabled, with a next run", e.JobsOff)
+	add(e.WantsExporters(), "exporters", "running on every node of the file", e.ExportersDown)
 	return out
 }
 
