@@ -184,7 +184,7 @@ func (p *reporter) Progress(node, text string) {
 	p.tell(Event{Event: EventProgress, Node: node, Text: text})
 }
 
-// Warning implements Warner.
+// Warning implements Reporter.
 func (p *reporter) Warning(node, upid, text string, log []string) {
 	p.r.warnings.Add(1)
 	p.tell(Event{Event: EventWarning, Node: node, UPID: upid, Text: text, Log: log})

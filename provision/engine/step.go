@@ -47,13 +47,10 @@ type Reporter interface {
 	Task(node, upid string)
 	// Progress says how far things are, in words.
 	Progress(node, text string)
+	// Warning says that a task did its work, and had something to say; log are the lines of it.
+	Warning(node, upid, text string, log []string)
 	// Keep puts data aside as it was before a change, under a name for people.
 	Keep(name string, data []byte)
-}
-
-// A Warner is a Reporter that is told of warnings: a task did its work, and had something to say.
-type Warner interface {
-	Warning(node, upid, text string, log []string)
 }
 
 func traits(s Step) Traits {

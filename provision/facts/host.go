@@ -19,7 +19,7 @@ func gatherHost(ctx context.Context, t Target, interfaces Known[[]Interface], wa
 		Machine:     command(ctx, t.Shell, trimmed, "uname", "-m"),
 		Addresses:   command(ctx, t.Shell, addresses, "hostname", "--ip-address"),
 		NTP:         command(ctx, t.Shell, yes, "timedatectl", "show", "--property=NTPSynchronized", "--value"),
-		Watchdog:    command(ctx, t.Shell, ParseWatchdog, "cat", "/etc/default/pve-ha-manager"),
+		Watchdog:    command(ctx, t.Shell, watchdog, "cat", "/etc/default/pve-ha-manager"),
 		Authkey:     present(ctx, t.Shell, "/etc/corosync/authkey"),
 		Speeds:      speeds(ctx, t.Shell, interfaces),
 	}
@@ -82,8 +82,8 @@ func addresses(s string) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// ParseWatchdog finds the module in /etc/default/pve-ha-manager; softdog is the default.
-func ParseWatchdog(s string) (string, error) {
+// Watchdog finds the module in the text of /etc/default/pve-ha-manager; softdog is the default.
+func Watchdog(s string) string {
 	module := "softdog"
 	for _, line := range strings.Split(s, "\n") {
 		value, ok := strings.CutPrefix(strings.TrimSpace(line), "WATCHDOG_MODULE=")
@@ -91,8 +91,10 @@ func ParseWatchdog(s string) (string, error) {
 			module = value
 		}
 	}
-	return module, nil
+	return module
 }
+
+func watchdog(s string) (string, error) { return Watchdog(s), nil }
 
 // present looks for a file. The answer is in words, as an exit status may also be that of the connection.
 func present(ctx context.Context, s Shell, path string) Known[bool] {

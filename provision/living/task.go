@@ -108,8 +108,7 @@ func (t Tasks) Wait(ctx context.Context, upid string, report engine.Reporter) er
 
 // Warn tells of a task that did its work, but ended with warnings: which they are stands in its log.
 func (t Tasks) Warn(ctx context.Context, upid, exit string, report engine.Reporter) {
-	w, ok := report.(engine.Warner)
-	if !ok || !strings.HasPrefix(exit, "WARNINGS:") {
+	if !strings.HasPrefix(exit, "WARNINGS:") {
 		return
 	}
 	log, err := t.Tail(ctx, upid, 1000)
@@ -118,7 +117,7 @@ func (t Tasks) Warn(ctx context.Context, upid, exit string, report engine.Report
 	}
 	said := slices.DeleteFunc(log, func(l string) bool { return !strings.HasPrefix(l, "WARN") })
 	node := NodeOf(upid)
-	w.Warning(node, upid, fmt.Sprintf("task ended with %q; see `pvesh get /nodes/%s/tasks/%s/log`", exit, node, upid), said[max(0, len(said)-tailLines):])
+	report.Warning(node, upid, fmt.Sprintf("task ended with %q; see `pvesh get /nodes/%s/tasks/%s/log`", exit, node, upid), said[max(0, len(said)-tailLines):])
 }
 
 // Failure is the error of a task that ended with an exit status other than a good one, with the end of

@@ -230,7 +230,6 @@ func FuzzForeignText(f *testing.F) {
 		drive(s)
 		parseNodes(s)
 		keyOf(s)
-		watchdogOf(s)
 		majorOf(s)
 		living.NodeOf(s)
 		hasTag(s)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/quorate/quorate/provision/engine"
+	"github.com/quorate/quorate/provision/facts"
 	"github.com/quorate/quorate/provision/transport"
 )
 
@@ -16,9 +17,6 @@ type watchdogStep struct{ *Env }
 const watchdogFile = "/etc/default/pve-ha-manager"
 
 const watchdogKey = "WATCHDOG_MODULE="
-
-// softdog is what Proxmox VE takes when nothing is said.
-const softdog = "softdog"
 
 func (*watchdogStep) ID() engine.ID         { return idWatchdog }
 func (*watchdogStep) Title() string         { return "the watchdog that fences a node" }
@@ -49,25 +47,15 @@ func (s *watchdogStep) Diff(have engine.Observed) []engine.Change {
 	var out []engine.Change
 	for _, n := range s.names() {
 		text, ok := seen[n]
-		if !ok || watchdogOf(text) == want {
+		if !ok || facts.Watchdog(text) == want {
 			continue
 		}
 		out = append(out, engine.Change{
-			Node: n, Path: "watchdog", From: watchdogOf(text), To: want, Action: engine.Update, Risk: engine.Low, Key: text,
+			Node: n, Path: "watchdog", From: facts.Watchdog(text), To: want, Action: engine.Update, Risk: engine.Low, Key: text,
 			Note: "takes effect when the node boots",
 		})
 	}
 	return out
-}
-
-// watchdogOf is the module a file names.
-func watchdogOf(text string) string {
-	for _, l := range strings.Split(text, "\n") {
-		if v, ok := strings.CutPrefix(strings.TrimSpace(l), watchdogKey); ok {
-			return strings.Trim(v, `"' `)
-		}
-	}
-	return softdog
 }
 
 func (s *watchdogStep) Apply(ctx context.Context, c engine.Change, report engine.Reporter) error {
