@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
@@ -80,20 +81,49 @@ func (l *Lab) startDemo(ctx context.Context, o DemoOptions, out io.Writer) error
 	if err := writeGrafana(grafana, o, address(0)); err != nil {
 		return fmt.Errorf("dashboards: %w", err)
 	}
-	fmt.Fprint(out, l.demoPages(address), grafanaHint(grafana))
+	pages := l.demoPages(address, prometheusPages(ctx, address(0)))
+	for _, p := range pages {
+		if err := p.open(ctx); err != nil {
+			return err
+		}
+	}
+	fmt.Fprint(out, demoText(pages), grafanaHint(grafana))
 	return nil
 }
 
-func (l *Lab) demoPages(address func(int) string) string {
-	var b strings.Builder
-	b.WriteString("\nOpen\n")
-	for _, node := range l.Nodes() {
-		fmt.Fprintf(&b, "  http://%s/  the exporter of %s\n", address(node), NodeName(node))
+// A demoPage is one to open in a browser.
+type demoPage struct{ url, says string }
+
+// open returns when the page is there.
+func (p demoPage) open(ctx context.Context) error {
+	return poll(ctx, answerLimit, 100*time.Millisecond, func() error {
+		code, err := ask(ctx, p.url)
+		if err == nil && code != http.StatusOK {
+			err = fmt.Errorf("%s answers with HTTP %d", p.url, code)
+		}
+		return err
+	})
+}
+
+// prometheusPages is where Prometheus has its pages: Debian's package has the classic ones alone, below /classic.
+func prometheusPages(ctx context.Context, address string) string {
+	base := "http://" + address
+	if code, err := ask(ctx, base+"/classic/alerts"); err == nil && code == http.StatusOK {
+		return base + "/classic"
 	}
-	fmt.Fprintf(&b, "  http://%s/  what was paged\n", address(l.o.Nodes+2))
-	fmt.Fprintf(&b, "  http://%s/  Alertmanager\n", address(l.o.Nodes+1))
-	fmt.Fprintf(&b, "  http://%s/alerts  the rules, and which of them are true\n", address(0))
-	fmt.Fprintf(&b, "  http://%s/targets  Prometheus and what it scrapes\n", address(0))
+	return base
+}
+
+func (l *Lab) demoPages(address func(int) string, prometheus string) []demoPage {
+	var pages []demoPage
+	for _, node := range l.Nodes() {
+		pages = append(pages, demoPage{"http://" + address(node) + "/", "the exporter of " + NodeName(node)})
+	}
+	pages = append(pages,
+		demoPage{"http://" + address(l.o.Nodes+2) + "/", "what was paged"},
+		demoPage{"http://" + address(l.o.Nodes+1) + "/", "Alertmanager"},
+		demoPage{prometheus + "/alerts", "the rules, and which of them are true"},
+		demoPage{prometheus + "/targets", "Prometheus and what it scrapes"})
 	for _, q := range []struct{ expr, says string }{
 		{"pve_cluster_quorum", "quorum, as each node sees it"},
 		{"pve_ha_state", "HA: states of nodes and services"},
@@ -102,7 +132,16 @@ func (l *Lab) demoPages(address func(int) string) string {
 		{"qemu_migration_ram_remaining_bytes", "live migrations of real VMs, about one a minute"},
 		{"quorate_source_up", "what answers"},
 	} {
-		fmt.Fprintf(&b, "  http://%s/graph?g0.expr=%s&g0.tab=0&g0.range_input=15m  %s\n", address(0), q.expr, q.says)
+		pages = append(pages, demoPage{prometheus + "/graph?g0.expr=" + q.expr + "&g0.tab=0&g0.range_input=15m", q.says})
+	}
+	return pages
+}
+
+func demoText(pages []demoPage) string {
+	var b strings.Builder
+	b.WriteString("\nOpen\n")
+	for _, p := range pages {
+		fmt.Fprintf(&b, "  %s  %s\n", p.url, p.says)
 	}
 	b.WriteString(`
 Break something and watch

@@ -77,24 +77,15 @@ func (l *Lab) StartPrometheus(ctx context.Context, o PrometheusOptions) error {
 
 // waitAnswer returns when a daemon answers with a good status code. One that does not is stopped.
 func (l *Lab) waitAnswer(ctx context.Context, node int, name, url string, good func(code int) bool) error {
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
 	err := poll(ctx, answerLimit, 50*time.Millisecond, func() error {
 		if !l.Running(node, name) {
 			return permanent(errors.New("it ended"))
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return permanent(err)
+		code, err := ask(ctx, url)
+		if err == nil && !good(code) {
+			err = fmt.Errorf("%s answers with HTTP %d", url, code)
 		}
-		response, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		response.Body.Close()
-		if !good(response.StatusCode) {
-			return fmt.Errorf("%s: %s", url, response.Status)
-		}
-		return nil
+		return err
 	})
 	if err == nil {
 		return nil
@@ -104,4 +95,18 @@ func (l *Lab) waitAnswer(ctx context.Context, node int, name, url string, good f
 	return errors.Join(
 		fmt.Errorf("%s does not answer: %w (its last words: %s)", l.daemonName(node, name), err, lastLine(string(text))),
 		l.StopDaemon(context.WithoutCancel(ctx), node, name, syscall.SIGKILL))
+}
+
+// ask asks a daemon of this machine for a page and returns the status code of its answer.
+func ask(ctx context.Context, url string) (code int, err error) {
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
 }
