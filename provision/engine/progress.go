@@ -13,6 +13,8 @@ import (
 type Printer struct {
 	// Verbose shows tasks and progress as lines of their own.
 	Verbose bool
+	// Percent begins lines with how much is done.
+	Percent bool
 
 	mu       sync.Mutex
 	w        io.Writer
@@ -59,23 +61,27 @@ func (p *Printer) line(e Event) (text string, passing bool) {
 	if e.Node != "" {
 		who += " " + e.Node
 	}
+	head := who
+	if p.Percent {
+		head = fmt.Sprintf("[%3d%%] %s", e.Pct, who)
+	}
 	took := time.Duration(e.Seconds * float64(time.Second)).Round(time.Second)
 	switch e.Event {
 	case EventStart:
-		return fmt.Sprintf("[%3d%%] %s …", e.Pct, who), true
+		return head + " …", true
 	case EventChange:
-		return fmt.Sprintf("[%3d%%] %s: %s", e.Pct, who, e.Text), false
+		return fmt.Sprintf("%s: %s", head, e.Text), false
 	case EventTask:
-		return fmt.Sprintf("[%3d%%] %s %s: task %s", e.Pct, who, took, e.UPID), true
+		return fmt.Sprintf("%s %s: task %s", head, took, e.UPID), true
 	case EventProgress:
-		return fmt.Sprintf("[%3d%%] %s %s: %s", e.Pct, who, took, e.Text), true
+		return fmt.Sprintf("%s %s: %s", head, took, e.Text), true
 	case EventWarning:
-		lines := append([]string{fmt.Sprintf("[%3d%%] %s: WARNING: %s", e.Pct, who, e.Text)}, e.Log...)
+		lines := append([]string{fmt.Sprintf("%s: WARNING: %s", head, e.Text)}, e.Log...)
 		return strings.Join(lines, "\n    "), false
 	case EventRetry:
-		return fmt.Sprintf("[%3d%%] %s: %s; looking again", e.Pct, who, e.Text), false
+		return fmt.Sprintf("%s: %s; looking again", head, e.Text), false
 	case EventDone:
-		return fmt.Sprintf("[%3d%%] %s: done in %s %s", e.Pct, who, took, e.Text), e.Text == ""
+		return fmt.Sprintf("%s: done in %s %s", head, took, e.Text), e.Text == ""
 	case EventSkip, EventEnd:
 		return strings.TrimPrefix(fmt.Sprintf("%s: %s", who, e.Text), ": "), false
 	case EventError:

@@ -24,6 +24,7 @@ func TestSecretsDoNotReachEventsAndKeptFiles(t *testing.T) {
 	rec := NewRecorder(dir.Events(), r)
 	var screen bytes.Buffer
 	p := NewPrinter(&screen, r, false)
+	p.Percent = true
 	p.Verbose = true
 	for _, e := range []Event{
 		{Event: EventChange, Step: "join", Node: "pve2", Text: "with hunter2-long"},
@@ -151,6 +152,7 @@ func TestWhatIsGoingOnIsOverwrittenOnATerminalAndLeftOutElsewhere(t *testing.T) 
 		t.Run(tt.name, func(t *testing.T) {
 			var b bytes.Buffer
 			p := NewPrinter(&b, nil, tt.terminal)
+			p.Percent = true
 			p.Verbose = tt.verbose
 			for _, e := range events {
 				p.Tell(e)
@@ -179,5 +181,17 @@ func TestAPollSaysWhatItSawLast(t *testing.T) {
 	permanent := errors.New("forbidden")
 	if err := p.Until(t.Context(), func(context.Context) (bool, string, error) { return false, "", permanent }); !errors.Is(err, permanent) {
 		t.Errorf("error %v, want %v at once", err, permanent)
+	}
+}
+
+func TestOnlyRunsOfKnownLengthShowPercent(t *testing.T) {
+	for percent, want := range map[bool]string{true: "[ 20%] join pve3: goes on\n", false: "join pve3: goes on\n"} {
+		var b strings.Builder
+		p := NewPrinter(&b, nil, false)
+		p.Percent = percent
+		p.Tell(Event{Event: EventChange, Step: "join", Node: "pve3", Text: "goes on", Pct: 20})
+		if b.String() != want {
+			t.Errorf("got %q, want %q", b.String(), want)
+		}
 	}
 }

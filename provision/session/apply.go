@@ -82,7 +82,7 @@ func (s *Session) run(ctx context.Context, p *engine.Plan, dir *engine.RunDir) (
 	switch s.Format {
 	case FormatText:
 		printer := engine.NewPrinter(s.Err, s.Redact, s.Terminal)
-		printer.Verbose = s.Verbose
+		printer.Verbose, printer.Percent = s.Verbose, true
 		defer printer.Close()
 		tell = append(tell, printer.Tell)
 	case FormatJSONL:
