@@ -38,7 +38,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	promslogflag.AddFlags(app, log)
 	serve := newServeCommand(app, log)
 	bundle := newBundleCommand(app)
-	clusters := newProvisionCommand(app)
+	clusters := append(newProvisionCommand(app), newOperateCommands(app)...)
 
 	command, err := app.Parse(args)
 	switch {

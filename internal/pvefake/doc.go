@@ -41,7 +41,9 @@
 //	systemctl is-active|show|start|stop|restart|reload|enable|reenable|disable|daemon-reload|reboot|poweroff, reboot, poweroff
 //	systemd-run --unit=NAME --on-active=SECONDS … 'cp … && ifreload -a'; ifreload -a; pmxcfs -l; killall pmxcfs
 //	apt-get --simulate dist-upgrade, dpkg --force-confold --configure -a
-//	apt-get -y install|dist-upgrade, update (also behind env VAR=…), PROGRAM --version of one that was put there; echo b > /proc/sysrq-trigger
+//	apt-get -y install|dist-upgrade, update (also behind env VAR=…), PROGRAM --version of one that was put there
+//	echo b > /proc/sysrq-trigger, systemctl poweroff --force --force, corosync-cfgtool -s, systemctl start|stop ceph-osd@ID;
+//	nft --version, nft -f - with the rules of a rehearsal, nft delete table inet quorate_drill; systemd-run with what ends a rehearsal
 //	pveceph install --repository R --version V (wants "yes" on stdin), pvesh get|create|set|delete,
 //	pvecm status|expected N|add --use_ssh|delnode|qdevice setup|qdevice remove
 //	ha-manager status, ha-manager crm-command node-maintenance enable|disable NODE

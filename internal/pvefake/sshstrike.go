@@ -17,6 +17,7 @@ func strikeCommands() []sshCommand {
 	return []sshCommand{
 		{"systemctl poweroff --force --force", func(v *invocation) output { v.n.goDown(false); return output{cut: true} }},
 		{"nft -f -", cutCorosync},
+		{"nft --version", func(*invocation) output { return output{stdout: "nftables v1.1.3 (Commodore Bullmoose #4)\n"} }},
 		{mendCommand, func(v *invocation) output {
 			if !v.n.cut && v.n.cutLink == nil {
 				return failed(1, "Error: Could not process rule: No such file or directory")
@@ -133,4 +134,16 @@ func (c *Cluster) Hears(i, j int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.node(i).members[j]
+}
+
+// AddLink gives corosync one more link: in corosync.conf node i has the address made of prefix and i.
+func (c *Cluster) AddLink(link int, prefix string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		if len(n.links) == 0 {
+			n.links = map[int]string{0: n.ip.String()}
+		}
+		n.links[link] = fmt.Sprintf("%s%d", prefix, n.id)
+	}
 }

@@ -198,7 +198,7 @@ var reads = [][]string{
 	{"sha256sum"}, {"dpkg-query"}, {"dpkg-deb", "-f"}, {"pveversion"}, {"timedatectl", "show"}, {"chronyc", "tracking"}, {"date"}, {"ip"}, {"ethtool"},
 	{"systemctl", "is-active"}, {"systemctl", "show"}, {"pvesh", "get"}, {"pvecm", "status"},
 	{"ceph", "config", "get"}, {"ceph", "config", "dump"}, {"ceph", "auth", "get"}, {"ceph", "status"}, {"ceph", "health"}, {"ceph", "osd", "ok-to-stop"},
-	{"ha-manager", "status"}, {"corosync-cfgtool", "-s"}, {"apt-get", "--simulate"},
+	{"ha-manager", "status"}, {"corosync-cfgtool", "-s"}, {"nft", "--version"}, {"apt-get", "--simulate"},
 	// The scripts of package facts, word for word: what varies comes as an argument and is only looked at.
 	{"bash", "-c", `if test -e "$0"; then echo yes; else echo no; fi`},
 	{"bash", "-c", `for i in "$@"; do echo "$i $(cat "/sys/class/net/$i/speed" 2>/dev/null)"; done`},

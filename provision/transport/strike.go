@@ -31,7 +31,8 @@ const DrillTime = 10 * time.Minute
 
 // ArmDrillUndo makes the node give a command by itself after DrillTime.
 func ArmDrillUndo(undo Command) Command {
-	return Command{Argv: append([]string{"systemd-run", "--unit=" + drillUndo, "--on-active=" + strconv.Itoa(int(DrillTime/time.Second))}, undo.Argv...)}
+	return Command{Argv: append([]string{"systemd-run", "--unit=" + drillUndo, "--on-active=" + strconv.Itoa(int(DrillTime/time.Second)),
+		"--timer-property=AccuracySec=1s"}, undo.Argv...)} // it may be a minute late otherwise
 }
 
 // DisarmDrillUndo stops what ArmDrillUndo has started.
@@ -55,6 +56,9 @@ func CutCorosync(links ...int) Command {
 	return Command{Argv: []string{"nft", "-f", "-"}, Stdin: []byte("table inet " + drillTable + " {\n" +
 		"\tchain in { type filter hook input priority -300; udp dport " + ports + " drop; }\n}\n")}
 }
+
+// CanCut ends with 127 on a node without the program that CutCorosync needs.
+func CanCut() Command { return Command{Argv: []string{"nft", "--version"}} }
 
 // MendCorosync takes the rules of CutCorosync away.
 func MendCorosync() Command {
