@@ -135,8 +135,11 @@ func (c *Cluster) mayDrill(ctx context.Context, s State, d NodeDown) (reasons []
 			reasons = append(reasons, fmt.Sprintf("%s is locked (%s); wait for what holds it", g.SID(), g.Lock))
 		}
 	}
-	if tasks, terr := c.busy(ctx, d.Node); terr != nil || len(tasks) > 0 {
-		reasons = append(reasons, map[bool]string{true: fmt.Sprintf("what %s does cannot be seen: %v", d.Node, terr), false: "tasks run on it: " + strings.Join(tasks, ", ")}[terr != nil])
+	switch tasks, terr := c.busy(ctx, d.Node); {
+	case terr != nil:
+		reasons = append(reasons, fmt.Sprintf("what %s does cannot be seen: %v", d.Node, terr))
+	case len(tasks) > 0:
+		reasons = append(reasons, "tasks run on it: "+strings.Join(tasks, ", "))
 	}
 	if _, serr := c.Speaker(ctx, d.Node); serr != nil {
 		reasons = append(reasons, fmt.Sprintf("no other node can be asked what happens: %v", serr))
