@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/pvefake"
+	"github.com/quorate/quorate/internal/race"
 	"github.com/quorate/quorate/provision/engine"
 	"github.com/quorate/quorate/provision/living"
 	"github.com/quorate/quorate/provision/transport"
@@ -189,6 +190,8 @@ func TestARollingUpdateKilledAfterAnyWriteIsGoneOnWith(t *testing.T) {
 			every := map[pvefake.Version]int{pvefake.V84: 11, pvefake.V92: 5}[v]
 			if os.Getenv("QUORATE_SOAK") != "" {
 				every = 1
+			} else if race.Enabled {
+				every *= 4
 			}
 			for k := 1; ; k += every {
 				l := newRollingLab(t, v)

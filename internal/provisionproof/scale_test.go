@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quorate/quorate/internal/pvefake"
+	"github.com/quorate/quorate/internal/race"
 	"github.com/quorate/quorate/provision/spec"
 	"github.com/quorate/quorate/provision/transport"
 )
@@ -80,7 +81,7 @@ func TestTwentyNodesWith200OSDsArePlannedInSeconds(t *testing.T) {
 	if err != nil || p.Blocked() != nil {
 		t.Fatal(err, p.Blocked())
 	}
-	if limit := 5 * time.Second; planned > limit && !raceEnabled {
+	if limit := 5 * time.Second; planned > limit && !race.Enabled {
 		t.Errorf("planned in %s, want less than %s", planned, limit)
 	}
 	flight := &inFlight{}

@@ -1,6 +1,0 @@
-//go:build !race
-
-package provisionproof
-
-// raceEnabled says that everything takes several times as long.
-const raceEnabled = false
