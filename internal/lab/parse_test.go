@@ -115,6 +115,7 @@ func TestParseStatOfAProcessWhoseThreadsStillEnd(t *testing.T) {
 func FuzzParseStat(f *testing.F) {
 	f.Add("7 (sleep) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 0 0\n")
 	f.Add(")")
+	f.Add("7 (sleep) \x00 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 424242 0 0\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, state, err := parseStat(text); err == nil && state == 0 {
 			t.Error("a process without a state")

@@ -105,7 +105,7 @@ func parseStat(text string) (start uint64, state byte, err error) {
 		return 0, 0, fmt.Errorf("process status %q is not understood", text)
 	}
 	fields := strings.Fields(text[i+1:]) // the first is field 3, the state
-	if len(fields) < 20 {
+	if len(fields) < 20 || len(fields[0]) != 1 || fields[0] < "A" || fields[0] > "z" {
 		return 0, 0, fmt.Errorf("process status %q is not understood", text)
 	}
 	start, err = strconv.ParseUint(fields[19], 10, 64)
