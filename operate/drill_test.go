@@ -259,13 +259,13 @@ func TestADrillIsRefusedBeforeAnythingIsDone(t *testing.T) {
 			if d.Node == "" {
 				d = drillPve3(d)
 			}
-			before := w.writes()
+			before := len(w.Writes())
 			_, err := w.c.NodeDown(t.Context(), d)
 			var refused *RefusedError
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.why) || ExitCode(err, nil) != engine.ExitPreflight {
 				t.Errorf("%v; want a refusal with %q", err, tt.why)
 			}
-			if n := w.writes() - before; n > 0 {
+			if n := len(w.Writes()) - before; n > 0 {
 				t.Errorf("%d writes were sent", n)
 			}
 		})

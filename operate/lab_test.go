@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -29,8 +30,8 @@ type lab struct {
 	told []engine.Event
 }
 
-// newLab has vm:100 and ct:110 under HA on pve1, vm:101 under HA on pve2, vm:200 without HA on pve2.
-func newLab(t *testing.T, v pvefake.Version, change ...func(*pvefake.Options)) *lab {
+// newWorld has a fake cluster of three nodes with SSH, and no guests yet.
+func newWorld(t *testing.T, v pvefake.Version, change ...func(*pvefake.Options)) *provisionproof.World {
 	t.Helper()
 	o := pvefake.Options{Version: v, Machines: make([]pvefake.Machine, 3), RootPassword: provisionproof.RootPassword, Seed: 3}
 	for _, f := range change {
@@ -42,23 +43,29 @@ func newLab(t *testing.T, v pvefake.Version, change ...func(*pvefake.Options)) *
 	}
 	t.Cleanup(fake.Close)
 	pins, err := transport.OpenPins("")
-	if err != nil {
+	if err := errors.Join(err, fake.ServeSSH(), fake.AddStorage("vm-storage", "rbd", 1<<40, 1<<30)); err != nil {
 		t.Fatal(err)
 	}
 	c := &spec.Cluster{}
 	for i := range fake.Size() {
 		c.Spec.Nodes = append(c.Spec.Nodes, spec.Node{Name: fake.Node(i + 1).Name()})
 	}
-	l := &lab{t: t, fake: fake, world: &provisionproof.World{Fake: fake, Spec: c, Pins: pins}}
+	return &provisionproof.World{Fake: fake, Spec: c, Pins: pins}
+}
+
+// newLab has vm:100 and ct:110 under HA on pve1, vm:101 under HA on pve2, vm:200 without HA on pve2.
+func newLab(t *testing.T, v pvefake.Version, change ...func(*pvefake.Options)) *lab {
+	t.Helper()
+	w := newWorld(t, v, change...)
+	fake := w.Fake
+	l := &lab{t: t, fake: fake, world: w}
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	must(fake.ServeSSH())
 	must(fake.SpreadCeph(2))
-	must(fake.AddStorage("vm-storage", "rbd", 1<<40, 1<<30))
 	for _, g := range []pvefake.Guest{
 		{VMID: 100, Node: 1, Name: "dns", MemoryBytes: 2 << 30, DiskBytes: 8 << 30, Storage: "vm-storage"},
 		{VMID: 110, Node: 1, Name: "mail", MemoryBytes: 1 << 30, Storage: "vm-storage", Container: true},
@@ -114,18 +121,7 @@ func (l *lab) look() State {
 }
 
 // writes are the requests and commands that were not reads.
-func (l *lab) writes() []string {
-	var out []string
-	for _, c := range l.fake.Calls() {
-		switch {
-		case c.Method == "GET", c.Path == "/access/ticket":
-		case c.Method == "SSH" && (transport.Command{Argv: strings.Fields(c.Path)}).Reads():
-		default:
-			out = append(out, c.Method+" "+c.Path)
-		}
-	}
-	return out
-}
+func (l *lab) writes() []string { return l.world.Writes() }
 
 // afterWrites calls do after the k-th write that goes through s.
 func afterWrites(s transport.Set, k int, do func()) transport.Set {

@@ -13,13 +13,11 @@ import (
 	"github.com/quorate/quorate/internal/provisionproof"
 	"github.com/quorate/quorate/internal/pvefake"
 	"github.com/quorate/quorate/provision/engine"
-	"github.com/quorate/quorate/provision/spec"
-	"github.com/quorate/quorate/provision/transport"
 )
 
 // bothReleases runs a test on a cluster of each.
 func bothReleases(t *testing.T, do func(t *testing.T, w *movingWorld)) {
-	for _, v := range []pvefake.Version{pvefake.V84, pvefake.V92} {
+	for _, v := range versions {
 		t.Run(string(v), func(t *testing.T) { do(t, newMovingWorld(t, v)) })
 	}
 }
@@ -34,25 +32,12 @@ type movingWorld struct {
 
 func newMovingWorld(t *testing.T, v pvefake.Version, more ...func(*pvefake.Options)) *movingWorld {
 	t.Helper()
-	o := pvefake.Options{Version: v, Machines: make([]pvefake.Machine, 3), RootPassword: provisionproof.RootPassword, Seed: 3}
-	for _, change := range more {
-		change(&o)
-	}
-	fake, err := pvefake.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
+	w := newWorld(t, v, more...)
+	fake := w.Fake
 	fake.AddLink(1, "10.0.100.1")
-	pins, err := transport.OpenPins("")
-	if err := errors.Join(err, fake.ServeSSH(), fake.SpreadCeph(3), fake.AddStorage("vm-storage", "rbd", 1<<40, 1<<30)); err != nil {
+	if err := fake.SpreadCeph(3); err != nil {
 		t.Fatal(err)
 	}
-	c := &spec.Cluster{}
-	for i := range fake.Size() {
-		c.Spec.Nodes = append(c.Spec.Nodes, spec.Node{Name: fake.Node(i + 1).Name()})
-	}
-	w := &provisionproof.World{Fake: fake, Spec: c, Pins: pins}
 	for _, g := range []pvefake.Guest{
 		{VMID: 100, Node: 1, Name: "dns", MemoryBytes: 1 << 30, DiskBytes: 8 << 30, Storage: "vm-storage"},
 		{VMID: 101, Node: 1, Name: "web", MemoryBytes: 1 << 30, DiskBytes: 8 << 30, Storage: "vm-storage"},
@@ -80,16 +65,6 @@ func newMovingWorld(t *testing.T, v pvefake.Version, more ...func(*pvefake.Optio
 	m.c = &Cluster{Name: "lab1", Names: []string{"pve1", "pve2", "pve3"}, Nodes: fleet, Clock: w.Clock(),
 		Tell: func(e engine.Event) { m.told = append(m.told, e) }}
 	return m
-}
-
-// writes counts the writes that the nodes have received.
-func (m *movingWorld) writes() (n int) {
-	for _, c := range m.Fake.Calls() {
-		if c.Method != "GET" && c.Path != "/access/ticket" && (c.Method != "SSH" || !(transport.Command{Argv: strings.Fields(c.Path)}).Reads()) {
-			n++
-		}
-	}
-	return n
 }
 
 func (m *movingWorld) has(t *testing.T, vmid int, node string) {
@@ -145,9 +120,9 @@ func TestMigrateMovesEachKindOfGuestAndMeasures(t *testing.T) {
 				if err := r.WriteText(&b); err != nil || (tt.way != MoveOffline) != strings.Contains(b.String(), "not measured (--probe") {
 					t.Errorf("%v\n%s", err, b.String())
 				}
-				before := w.writes()
-				if r, err = w.c.Migrate(t.Context(), Move{VMID: tt.vmid, Target: "pve2"}); err != nil || r.Moved || w.writes() != before {
-					t.Errorf("again: %+v, %v, %d writes; want none", r, err, w.writes()-before)
+				before := len(w.Writes())
+				if r, err = w.c.Migrate(t.Context(), Move{VMID: tt.vmid, Target: "pve2"}); err != nil || r.Moved || len(w.Writes()) != before {
+					t.Errorf("again: %+v, %v, %d writes; want none", r, err, len(w.Writes())-before)
 				}
 			})
 		})
@@ -226,13 +201,13 @@ func TestMigrateIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			if tt.do != nil {
 				m.Probe = tt.do(t, w)
 			}
-			before := w.writes()
+			before := len(w.Writes())
 			_, err := w.c.Migrate(t.Context(), m)
 			var refused *RefusedError
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.why) || ExitCode(err, nil) != engine.ExitPreflight {
 				t.Errorf("%v; want a refusal with %q", err, tt.why)
 			}
-			if n := w.writes() - before; n > 0 {
+			if n := len(w.Writes()) - before; n > 0 {
 				t.Errorf("%d writes were sent", n)
 			}
 		})

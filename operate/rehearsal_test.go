@@ -94,13 +94,13 @@ func TestSmallDrillsAreRefusedBeforeAnythingIsDone(t *testing.T) {
 			if tt.do != nil {
 				tt.do(t, w)
 			}
-			before := w.writes()
+			before := len(w.Writes())
 			err := tt.run(t.Context(), w)
 			var refused *RefusedError
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), tt.why) {
 				t.Errorf("%v; want a refusal with %q", err, tt.why)
 			}
-			if n := w.writes() - before; n > 0 {
+			if n := len(w.Writes()) - before; n > 0 {
 				t.Errorf("%d writes were sent", n)
 			}
 		})

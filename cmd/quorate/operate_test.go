@@ -3,9 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -31,23 +28,7 @@ func livingFile(t *testing.T) (file string, fake *pvefake.Cluster) {
 		}
 	}
 	fake.Advance(time.Minute)
-	b, err := os.ReadFile("../../examples/homelab.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.Replace(string(b), "agent: true, knownHosts: ~/.ssh/known_hosts", "password: {env: PVE_ROOT_PASSWORD}", 1)
-	for i := range 3 {
-		n := fake.Node(i + 1)
-		at := fmt.Sprintf("    - name: %s\n", n.Name())
-		text = strings.Replace(text, at, fmt.Sprintf("%s      endpoint: {api: %q, ssh: %q}\n      hostKey: %q\n", at, n.Addr(), n.SSHAddr(), n.SSHHostKey()), 1)
-	}
-	file = filepath.Join(t.TempDir(), "cluster.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PVE_ROOT_PASSWORD", provisionproof.RootPassword)
-	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	return file, fake
+	return fileFor(t, fake), fake
 }
 
 func quorate(args ...string) (code int, stdout, stderr string) {

@@ -23,15 +23,21 @@ func labFile(t *testing.T) (file string, w *provisionproof.World) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Close)
+	return fileFor(t, w.Fake), w
+}
+
+// fileFor writes the home lab's file with the addresses of a fake, and sets the environment that it needs.
+func fileFor(t *testing.T, fake *pvefake.Cluster) (file string) {
+	t.Helper()
 	b, err := os.ReadFile("../../examples/homelab.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Replace(string(b), "agent: true, knownHosts: ~/.ssh/known_hosts", "password: {env: PVE_ROOT_PASSWORD}", 1)
-	for i, n := range c.Spec.Nodes {
-		f := w.Fake.Node(i + 1)
-		at := fmt.Sprintf("    - name: %s\n", n.Name)
-		text = strings.Replace(text, at, fmt.Sprintf("%s      endpoint: {api: %q, ssh: %q}\n      hostKey: %q\n", at, f.Addr(), f.SSHAddr(), f.SSHHostKey()), 1)
+	for i := range fake.Size() {
+		n := fake.Node(i + 1)
+		at := fmt.Sprintf("    - name: %s\n", n.Name())
+		text = strings.Replace(text, at, fmt.Sprintf("%s      endpoint: {api: %q, ssh: %q}\n      hostKey: %q\n", at, n.Addr(), n.SSHAddr(), n.SSHHostKey()), 1)
 	}
 	file = filepath.Join(t.TempDir(), "cluster.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -40,7 +46,7 @@ func labFile(t *testing.T) (file string, w *provisionproof.World) {
 	t.Setenv("PVE_ROOT_PASSWORD", provisionproof.RootPassword)
 	t.Setenv("PBS_PASSWORD", provisionproof.PBSPassword)
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
-	return file, w
+	return file
 }
 
 func TestPlanOfEmptyMachinesFromTheCommandLine(t *testing.T) {

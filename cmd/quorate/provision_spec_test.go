@@ -10,9 +10,7 @@ import (
 
 // provision runs a subcommand of quorate provision.
 func provision(args ...string) (code int, stdout, stderr string) {
-	var out, errs strings.Builder
-	code = run(append([]string{"provision"}, args...), &out, &errs)
-	return code, out.String(), errs.String()
+	return quorate(append([]string{"provision"}, args...)...)
 }
 
 func TestProvisionInitWritesAFileThatValidates(t *testing.T) {

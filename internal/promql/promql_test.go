@@ -49,14 +49,6 @@ func FuzzRead(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, expr string) {
-		r, err := Read(expr)
-		if err != nil {
-			return
-		}
-		for _, s := range r.Selectors {
-			if s.Name == "" {
-				t.Errorf("%q: a selector without a name", expr)
-			}
-		}
+		_, _ = Read(expr) // which must end, and not panic
 	})
 }

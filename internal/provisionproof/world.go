@@ -154,12 +154,12 @@ func (w *World) Apply(ctx context.Context, tell func(engine.Event)) (run Run, er
 		return run, err
 	}
 	defer func() { err = errors.Join(err, fleet.Close()) }()
-	before, writes := w.Fake.Requests(), w.writes()
+	before, writes := w.Fake.Requests(), len(w.Writes())
 	e := w.env(fleet, &engine.Redactor{})
 	if err = e.Connect(ctx, true); err == nil {
 		run.Result, err = engine.Apply(ctx, steps.All(e), nil, w.options(tell))
 	}
-	run.Requests, run.Writes = w.Fake.Requests()-before, w.writes()-writes
+	run.Requests, run.Writes = w.Fake.Requests()-before, len(w.Writes())-writes
 	return run, err
 }
 
@@ -190,18 +190,18 @@ func (w *World) Env() (e *steps.Env, closer io.Closer, err error) {
 	return w.env(transport.ReadOnly(fleet), &engine.Redactor{}), fleet, nil
 }
 
-// writes counts the writes that the fake has received.
-func (w *World) writes() int {
-	n := 0
+// Writes are the requests and commands that the fake has received and that were not reads, logins left out.
+func (w *World) Writes() []string {
+	var out []string
 	for _, c := range w.Fake.Calls() {
 		switch {
 		case c.Method == "GET", c.Path == "/access/ticket":
 		case c.Method == "SSH" && (transport.Command{Argv: strings.Fields(c.Path)}).Reads():
 		default:
-			n++
+			out = append(out, c.Method+" "+c.Path)
 		}
 	}
-	return n
+	return out
 }
 
 // MemFiles are the files of the operator's machine.
